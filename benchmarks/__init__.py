@@ -1,0 +1,1 @@
+"""What the hot paths cost, each beside a limit that is measured in the same run."""

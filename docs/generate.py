@@ -1,0 +1,210 @@
+"""Write the reference pages from the code; `--check` says which of them are stale."""
+
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import typer.main
+from maestro_ml.api.main import HANDLERS, SCHEDULES, create_app
+from maestro_ml.cli.main import app as cli
+from maestro_ml.mlflow.route import CODES
+
+import maestro_ml
+from maestro_ml.core.access import RULES, Role
+from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.settings import Settings, names_of
+from maestro_ml.http.problems import STATUS
+
+DOCS = Path(__file__).parent
+WRITTEN_BY = "<!-- Written by `make docs` from the code. -->\n\n"
+
+
+def settings_page() -> str:
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable. Any `NAME` may come as `NAME_FILE`, the path",
+        "of a file that holds its value. A name that is no setting stops the start.",
+        "`maestro config check` prints what is in force, without secrets.",
+        "",
+        "| name | default | meaning |",
+        "|---|---|---|",
+    ]
+    for name, field in names_of(Settings):
+        default = "" if field.default in (None, []) else f"`{field.default}`"
+        lines.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def permissions_page() -> str:
+    lines = [
+        "# Permissions",
+        "",
+        "A role in a tenant holds everything that the roles to its left hold. In a project a team",
+        "member may hold a higher role. An API key never does more than its owner may, and of that",
+        "only what its scope names. `session only` is never open to an API key.",
+        "",
+        "| permission | " + " | ".join(Role) + " | key scope | |",
+        "|---|" + "---|" * (len(Role) + 2),
+    ]
+    for permission, rule in RULES.items():
+        held = [
+            "platform admin"
+            if rule.platform
+            else "yes"
+            if rule.role is None or role.rank >= rule.role.rank
+            else ""
+            for role in Role
+        ]
+        note = "session only" if rule.session_only else ""
+        lines.append(f"| `{permission}` | {' | '.join(held)} | {rule.scope} | {note} |")
+    return "\n".join(lines) + "\n"
+
+
+def errors() -> dict[str, type[MaestroError]]:
+    """Every error of the product by its code."""
+    for module in pkgutil.walk_packages(maestro_ml.__path__, "maestro_ml."):
+        if "migrations.versions" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found: dict[str, type[MaestroError]] = {}
+    for kind in _below(MaestroError):
+        if kind.__module__.startswith("maestro_ml."):
+            found.setdefault(kind.code, kind)
+    return dict(sorted(found.items()))
+
+
+def _below(kind: type[MaestroError]) -> Iterator[type[MaestroError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def _family(kind: type[MaestroError], table: dict[type[MaestroError], Any]) -> Any:
+    return next((table[family] for family in kind.__mro__ if family in table), None)
+
+
+def problem_page(kind: type[MaestroError]) -> str:
+    status = _family(kind, dict(STATUS)) or 500
+    wire = _family(kind, dict(CODES))
+    meaning = " ".join((kind.__doc__ or "").split())
+    shown = f"On the MLflow wire: {wire[0]} `{wire[1]}`." if wire else ""
+    return f"# {kind.code}\n\nHTTP status {status}. {shown}\n\n{meaning}\n"
+
+
+def errors_page() -> str:
+    lines = [
+        "# Errors",
+        "",
+        "Every error is `application/problem+json`; its `type` ends with one of these codes.",
+        "",
+        "| code | status | |",
+        "|---|---|---|",
+    ]
+    for code, kind in errors().items():
+        status = _family(kind, dict(STATUS)) or 500
+        meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+        lines.append(f"| [`{code}`](../problems/{code}.md) | {status} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def jobs_page() -> str:
+    every = {schedule.kind: schedule.every for schedule in SCHEDULES}
+    lines = ["# Jobs", "", "What the worker runs.", "", "| kind | every | |", "|---|---|---|"]
+    for kind, handler in sorted(HANDLERS.items()):
+        meaning = " ".join((handler.__doc__ or "").split("\n\n")[0].split())
+        lines.append(f"| `{kind}` | {every.get(kind, '')} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands(
+    command: click.Command, path: tuple[str, ...] = ("maestro",)
+) -> Iterator[tuple[str, click.Command]]:
+    """Each command of the command line by its full name."""
+    if isinstance(command, click.Group):
+        for name, child in sorted(command.commands.items()):
+            yield from commands(child, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+def cli_page() -> str:
+    lines = ["# Command line", ""]
+    for name, command in commands(typer.main.get_command(cli)):
+        lines += [f"## `{name}`", "", (command.help or "").strip(), ""]
+        rows = [_parameter(parameter) for parameter in command.params]
+        if rows:
+            lines += ["| | |", "|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def _parameter(parameter: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    if parameter.param_type_name == "argument":
+        names = f"`{parameter.human_readable_name}`"
+    return f"| {names} | {getattr(parameter, 'help', None) or ''} |"
+
+
+def schema() -> dict[str, Any]:
+    """The OpenAPI document of the native API."""
+    return create_app(Settings()).openapi()
+
+
+def api_page() -> str:
+    lines = [
+        "# HTTP API",
+        "",
+        "The whole contract is [`openapi.json`](openapi.json); a server shows it at `/docs`.",
+        "",
+        "| | | |",
+        "|---|---|---|",
+    ]
+    for path, operations in sorted(schema()["paths"].items()):
+        for method, operation in operations.items():
+            meaning = " ".join(operation.get("description", "").split("\n\n")[0].split())
+            lines.append(f"| {method.upper()} | `{path}` | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and what stands in it."""
+    found = {
+        DOCS / "reference" / f"{name}.md": WRITTEN_BY + page()
+        for name, page in {
+            "settings": settings_page,
+            "permissions": permissions_page,
+            "errors": errors_page,
+            "jobs": jobs_page,
+            "cli": cli_page,
+            "api": api_page,
+        }.items()
+    }
+    for code, kind in errors().items():
+        found[DOCS / "problems" / f"{code}.md"] = WRITTEN_BY + problem_page(kind)
+    document = json.dumps(schema(), indent=1, sort_keys=True, ensure_ascii=False)
+    found[DOCS / "reference" / "openapi.json"] = document + "\n"
+    return found
+
+
+def main() -> int:
+    wanted = pages()
+    stale = [page for page, text in wanted.items() if not page.exists() or page.read_text() != text]
+    gone = sorted(set((DOCS / "problems").glob("*.md")) - set(wanted))
+    if "--check" in sys.argv:
+        for page in (*stale, *gone):
+            sys.stderr.write(f"{page.relative_to(DOCS.parent)} is stale: run `make docs`.\n")
+        return bool(stale or gone)
+    for page in gone:
+        page.unlink()
+    for page in stale:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(wanted[page])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

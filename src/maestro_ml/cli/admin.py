@@ -1,0 +1,55 @@
+"""`maestro admin`: the first account, and keys of the server itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maestro_ml.cli.output import Yes, confirm, say
+from maestro_ml.cli.remote import PasswordStdin, a_password, an_answer, speaking, url_or_default
+
+app = typer.Typer(no_args_is_help=True, help="The platform itself.")
+
+
+@app.command("setup")
+def setup_platform(
+    token: Annotated[
+        str | None, typer.Option(help="The one-time secret that the first start printed.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="The server's address.")] = None,
+    email: Annotated[str | None, typer.Option(help="Your e-mail address.")] = None,
+    name: Annotated[str | None, typer.Option(help="Your name.")] = None,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Become the platform's admin, once, with the secret that the first start printed."""
+    secret = token or an_answer("secret that the first start printed", "--token")
+    address = email or an_answer("e-mail", "--email")
+    called = name or an_answer("name", "--name")
+    server = url_or_default(url)
+    password = a_password(stdin=password_stdin, twice=True)
+    with speaking(server) as client:
+        client.auth.setup(token=secret, email=address, password=password, name=called)
+        client.auth.logout()
+    say(f"{address} is the platform's admin now. Sign in: `maestro login --email {address}`.")
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+    ] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
+    stolen: Annotated[
+        bool, typer.Option("--stolen", help="The old key is known to others: end its tokens now.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Sign tokens with a new key from now on.
+
+    Nobody is signed out: what the old key signed lives out its 15 minutes, unless it was stolen.
+    """
+    confirm("Make a new signing key and retire the one in use?", yes=yes)
+    # The database layer takes longer to load than `--help` takes.
+    from maestro_ml.cli.process.keys import rotate
+
+    rotate(data=data, dev=dev, stolen=stolen)

@@ -1,0 +1,1 @@
+"""What the command line runs in this process: loaded only by the commands that need it."""

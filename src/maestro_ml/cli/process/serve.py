@@ -1,0 +1,110 @@
+"""`maestro serve`, done here: check what can be wrong, then listen until told to stop."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
+
+import uvicorn
+
+from maestro_ml.api.server import config_for
+from maestro_ml.cli.codes import Exit
+from maestro_ml.cli.output import FAILED, Refused
+from maestro_ml.cli.process import folder
+from maestro_ml.cli.process.failures import run
+from maestro_ml.core.settings import Settings
+from maestro_ml.db.engine import make_engines
+from maestro_ml.db.installation import claim_mode
+from maestro_ml.db.work import Sessions
+from maestro_ml.migrations.run import upgrade
+
+LONGEST_STOP = 9.5
+LOCK_WAIT = 5.0
+INTERRUPTED = 130
+
+
+def serve(settings: Settings, *, leash: bool = False) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        Refused: something is in the way; the sentence and the exit code say what.
+    """
+    folder.prepare(settings.data)
+    folder.hold(settings.data)
+    with closing(listen(settings)) as listening:
+        run(prepare_database(settings))
+        server = Server(config_for(settings))
+        if leash:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+        server.run(sockets=[listening])
+    if not server.started:
+        raise Refused("The server could not start; the log above says why.")
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that the server answers on, taken before anything is changed on disk."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, proto)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as failed:
+        why = "is in use" if "in use" in str(failed) else f"is not to be had: {failed.strerror}"
+        raise Refused(
+            f"{host}:{port} {why}. Another port: `--port {port + 1}`.", Exit.PORT
+        ) from None
+    return listening
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Bring it up to date and mark whose it is."""
+    url = settings.database_url
+    await upgrade(url, wait=LOCK_WAIT)
+    engines = make_engines(url)
+    try:
+        await claim_mode(Sessions(engines), dev=settings.dev)
+    finally:
+        await engines.dispose()
+
+
+class Server(uvicorn.Server):
+    """Ends with exit code 0 when it was told to stop, and at once when told twice."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in STOP}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(INTERRUPTED)
+        self.should_exit = True
+        last = threading.Timer(LONGEST_STOP, _give_up)
+        last.daemon = True
+        last.start()
+
+
+STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+def _give_up() -> None:
+    sys.stderr.write("What is under way takes too long; background jobs will be taken up again.\n")
+    os._exit(FAILED)
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe that nobody writes to: it ends when the process behind it does."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)

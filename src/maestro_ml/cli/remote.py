@@ -1,0 +1,116 @@
+"""The server that users' commands speak to, and as whom."""
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maestro_ml.cli import credentials
+from maestro_ml.cli.output import Refused, say
+
+if TYPE_CHECKING:
+    from maestro_ml.client import MaestroClient
+
+API_KEY = "mlp_"
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+
+
+@contextmanager
+def speaking(url: str, token: str | None = None) -> Iterator["MaestroClient"]:
+    """A client; its failures end the command with their sentence."""
+    # The HTTP client and pydantic take longer to load than `--help` takes.
+    from maestro_ml.client import MaestroApiError, MaestroClient, MaestroClientError, Unavailable
+
+    try:
+        with MaestroClient(url, token) as client:
+            yield client
+    except MaestroApiError as refused:
+        traced = isinstance(refused, Unavailable) and refused.request_id
+        raise Refused(
+            f"{refused} (request {refused.request_id})" if traced else f"{refused}"
+        ) from None
+    except MaestroClientError as failed:
+        raise Refused(str(failed)) from None
+
+
+@contextmanager
+def api() -> Iterator["MaestroClient"]:
+    """As whoever is signed in, or as MAESTRO_TOKEN says."""
+    url, token = _whereabouts()
+    with speaking(url, token) as client:
+        yield client
+
+
+@contextmanager
+def session(*, password_stdin: bool) -> Iterator["MaestroClient"]:
+    """The same person, proved by their password: some things no API key may do.
+
+    The session ends with the command.
+    """
+    url, token = _whereabouts()
+    with speaking(url, token) as client:
+        if not token.startswith(API_KEY):
+            yield client
+            return
+        me = client.auth.me()
+        email, tenant = me.email, me.tenant.slug if me.tenant else None
+        say(f"An API key may not do this, so {url} wants to see {email}'s password.")
+        client.auth.login(email=email, password=a_password(stdin=password_stdin), tenant=tenant)
+        try:
+            yield client
+        finally:
+            client.auth.logout()
+
+
+def url_or_default(url: str | None = None) -> str:
+    """The address given, in the environment, signed in at, or of a server right here."""
+    kept = None if url or os.environ.get("MAESTRO_URL") else credentials.load()
+    return (
+        url or os.environ.get("MAESTRO_URL") or (kept.url if kept else credentials.DEFAULT_URL)
+    ).rstrip("/")
+
+
+def a_password(*, stdin: bool, twice: bool = False) -> str:
+    """Asked for without echo, or one line of standard input.
+
+    Raises:
+        Refused: there is no terminal, or the two do not match.
+    """
+    if stdin:
+        return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        raise Refused("There is no terminal to ask for a password: give --password-stdin.")
+    password = getpass.getpass("Password: ")
+    if twice and getpass.getpass("The same again: ") != password:
+        raise Refused("The two passwords differ: nothing was done.")
+    return password
+
+
+def an_answer(question: str, option: str) -> str:
+    """Ask for something that can also be given as an option."""
+    if not sys.stdin.isatty():
+        raise Refused(f"There is no terminal to ask for the {question}: give {option}.")
+    answer: str = typer.prompt(question[0].upper() + question[1:], err=True)
+    return answer
+
+
+def _whereabouts() -> tuple[str, str]:
+    url, token = os.environ.get("MAESTRO_URL"), os.environ.get("MAESTRO_TOKEN")
+    if token:
+        return url_or_default(), token
+    kept = credentials.load()
+    if kept is None:
+        raise Refused("Nobody is signed in: run `maestro login`, or set MAESTRO_TOKEN.")
+    if url and url.rstrip("/") != kept.url:
+        # A key must not travel to a server that it was not made for.
+        raise Refused(
+            f"You are signed in at {kept.url} and MAESTRO_URL names {url}: run `maestro login`, "
+            "or set MAESTRO_TOKEN too."
+        )
+    return kept.url, kept.token

@@ -1,0 +1,149 @@
+"""Who may do what. The whole permission matrix is on this page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from maestro_ml.core.errors import Forbidden
+
+SYSTEM_ACTOR = UUID(int=0)
+
+
+class Role(StrEnum):
+    """Inside a tenant or a project, from least to most."""
+
+    VIEWER = "viewer"
+    MEMBER = "member"
+    MAINTAINER = "maintainer"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class Scope(StrEnum):
+    """What an API key was made for. A browser or command line session has all three."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    ACCOUNT_READ = "account:read"
+    SESSION_END = "session:end"
+    API_KEY_READ = "api-key:read"
+    API_KEY_WRITE = "api-key:write"
+    TENANT_READ = "tenant:read"
+    TENANT_CREATE = "tenant:create"
+    USER_READ = "user:read"
+    USER_WRITE = "user:write"
+    JOB_READ = "job:read"
+    JOB_CANCEL = "job:cancel"
+    PROJECT_READ = "project:read"
+    PROJECT_CREATE = "project:create"
+    PROJECT_WRITE = "project:write"
+    PROJECT_MANAGE = "project:manage"
+    RUN_READ = "run:read"
+    RUN_WRITE = "run:write"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The least role in the tenant (or project) and the key scope. No role: any caller."""
+
+    role: Role | None
+    scope: Scope
+    session_only: bool = False  # an API key may not, whatever its scope
+    platform: bool = False  # above tenants: only a platform admin
+
+
+RULES: Mapping[Permission, Rule] = {
+    Permission.ACCOUNT_READ: Rule(None, Scope.READ),
+    Permission.SESSION_END: Rule(None, Scope.WRITE, session_only=True),
+    Permission.API_KEY_READ: Rule(Role.VIEWER, Scope.READ, session_only=True),
+    Permission.API_KEY_WRITE: Rule(Role.VIEWER, Scope.WRITE, session_only=True),
+    Permission.TENANT_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.TENANT_CREATE: Rule(None, Scope.ADMIN, session_only=True, platform=True),
+    Permission.USER_READ: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.USER_WRITE: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.JOB_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.JOB_CANCEL: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.PROJECT_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.PROJECT_CREATE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.PROJECT_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.PROJECT_MANAGE: Rule(Role.MAINTAINER, Scope.WRITE),
+    Permission.RUN_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.RUN_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+}
+
+
+class ActorKind(StrEnum):
+    USER = "user"
+    SERVICE = "service"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One caller, as the database knew them when the request began.
+
+    `tenant_id` and `role` are None for a platform admin without a membership. `only_projects`
+    is the project list of an API key; None means that the key, or the session, has no such list.
+    """
+
+    actor_id: UUID
+    tenant_id: UUID | None
+    role: Role | None
+    kind: ActorKind = ActorKind.USER
+    platform_admin: bool = False
+    scopes: frozenset[Scope] = frozenset(Scope)
+    session_id: UUID | None = None
+    api_key_id: UUID | None = None
+    default_project_id: UUID | None = None
+    only_projects: frozenset[UUID] | None = None
+    project_roles: Mapping[UUID, Role] = field(default_factory=dict)
+
+    def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
+        rule = RULES[permission]
+        if rule.scope not in self.scopes or (rule.session_only and self.api_key_id is not None):
+            return False
+        if rule.platform:
+            return self.platform_admin
+        if rule.role is None:
+            return True
+        if self.only_projects is not None and permission in PROJECT_SCOPED:
+            if project_id is None:
+                return permission in LISTED
+            if project_id not in self.only_projects:
+                return False
+        held = [self.role, self.project_roles.get(project_id) if project_id else None]
+        return any(role is not None and role.rank >= rule.role.rank for role in held)
+
+    def require(self, permission: Permission, project_id: UUID | None = None) -> None:
+        """Raises:
+        Forbidden: the caller's role, scope or kind of credential is too low.
+        """
+        if not self.allows(permission, project_id):
+            raise Forbidden(
+                f"This needs the permission {permission}, which your role or your key's scope "
+                "does not include.",
+                permission=permission,
+            )
+
+    @classmethod
+    def system(cls, tenant_id: UUID) -> "Access":
+        """The platform itself, acting for one tenant: what job handlers run as."""
+        return cls(
+            actor_id=SYSTEM_ACTOR, tenant_id=tenant_id, role=Role.ADMIN, kind=ActorKind.SYSTEM
+        )
+
+
+# A key with a project list reaches these only inside its projects; the listed ones may also be
+# asked without a project, because the session filters what they find.
+PROJECT_SCOPED = frozenset(
+    p for p in Permission if p.value.split(":")[0] in {"project", "run", "job"}
+)
+LISTED = frozenset({Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ})

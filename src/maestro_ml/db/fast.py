@@ -1,0 +1,258 @@
+"""Statements compiled once, for the lookups that every request pays for.
+
+    KEY = Prepared(select(ApiKey.id, ApiKey.scopes).where(ApiKey.hash == bindparam("hash")))
+
+    reader = FastReader.open(engines, system=True)        # identity/lookup.py, by name
+    row = await reader.one(KEY, hash=digest)              # a tuple of Python values, or None
+    rows = await reader.all(KEY, hash=digest)
+    await reader.close()
+
+Values go in and come out as in a session: UUIDs, aware datetimes, lists; the column types see to
+it. Every name of `bindparam` is an argument; lists (`in_`) are not for here. A commit is seen by
+the next call. Without `system=True` each tenant table of a statement must be held by
+`tenant_id == bindparam("tenant_id")`, and the tenant is what the call says.
+
+On SQLite a connection of its own, in the event loop: a lookup takes less time than a thread's
+answer. On PostgreSQL a few connections of asyncpg's own, whose role is `maestro_system` from the
+start, so that a lookup is one round trip; a tenant's call is a transaction under `maestro_app`.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import URL, BindParameter, Dialect, Select
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from maestro_ml.db.engine import CONNECT_TIMEOUT, Engines
+from maestro_ml.db.faults import away, meaning
+from maestro_ml.db.guard import TenantViolation, unheld_tables
+
+Row = tuple[Any, ...]
+_Processor = Callable[[Any], Any] | None
+_CONNECTIONS = 4
+
+
+class Prepared:
+    """A select, compiled when it is first run on a database."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+        self.unheld = unheld_tables(statement)
+        self._compiled: dict[str, _Compiled] = {}
+
+    def on(self, dialect: Dialect) -> "_Compiled":
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
+        return compiled
+
+
+class _Compiled:
+    __slots__ = ("_binds", "_results", "sql")
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        if compiled.post_compile_params:
+            raise TypeError("a list of values cannot be compiled once: write it without in_()")
+        self.sql = compiled.string
+        binds = [compiled.binds[name] for name in compiled.positiontup or ()]
+        self._binds: list[tuple[str | None, Any, _Processor]] = [
+            (bind.key, None, _bound(bind.type, dialect))
+            if bind.required
+            else (None, _fixed(bind, dialect), None)
+            for bind in binds
+        ]
+        kinds = [column.type for column in statement.selected_columns]
+        self._results = [
+            (i, process)
+            for i, kind in enumerate(kinds)
+            if (process := _result(kind, dialect)) is not None
+        ]
+
+    def values(self, arguments: dict[str, Any]) -> list[Any]:
+        return [
+            fixed if name is None else process(arguments[name]) if process else arguments[name]
+            for name, fixed, process in self._binds
+        ]
+
+    def row(self, raw: Sequence[Any]) -> Row:
+        values = list(raw)
+        for i, process in self._results:
+            values[i] = process(values[i])
+        return tuple(values)
+
+
+class _Driver(Protocol):
+    async def fetch(
+        self, sql: str, values: list[Any], tenant: UUID | None
+    ) -> Sequence[Sequence[Any]]: ...
+
+    async def close(self) -> None: ...
+
+
+class FastReader:
+    """Runs prepared selects beside the unit of work, reading what is committed."""
+
+    def __init__(self, driver: _Driver, dialect: Dialect, *, system: bool) -> None:
+        self._driver = driver
+        self._dialect = dialect
+        self._system = system
+
+    @classmethod
+    def open(cls, engines: Engines, *, system: bool = False) -> "FastReader":
+        """No connection is made before the first call."""
+        engine = engines.reading
+        driver: _Driver = (
+            _Sqlite(Path(engine.url.database or ""))
+            if engine.dialect.name == "sqlite"
+            else _Postgres(engine.url, engine.dialect)
+        )
+        return cls(driver, engine.dialect, system=system)
+
+    async def one(self, prepared: Prepared, **arguments: Any) -> Row | None:
+        """The first row, or None.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        compiled, found = await self._fetch(prepared, arguments)
+        return compiled.row(found[0]) if found else None
+
+    async def all(self, prepared: Prepared, **arguments: Any) -> list[Row]:
+        """Every row.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        compiled, found = await self._fetch(prepared, arguments)
+        return [compiled.row(raw) for raw in found]
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def _fetch(
+        self, prepared: Prepared, arguments: dict[str, Any]
+    ) -> tuple[_Compiled, Sequence[Sequence[Any]]]:
+        tenant: UUID | None = None
+        if not self._system:
+            tenant = arguments.get("tenant_id")
+            if prepared.unheld or not isinstance(tenant, UUID):
+                raise TenantViolation("a prepared statement that does not carry the tenant")
+        compiled = prepared.on(self._dialect)
+        try:
+            return compiled, await self._driver.fetch(
+                compiled.sql, compiled.values(arguments), tenant
+            )
+        except (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            told = meaning(error)
+            if told is None:
+                raise
+            raise told from error
+
+
+class _Sqlite:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> list[Row]:
+        # Not awaited on purpose: the answer is there before a thread would have woken up.
+        inode = self._file.stat().st_ino
+        if self._connection is None or inode != self._inode:
+            self._connection = self._open()
+            self._inode = inode
+        return self._connection.execute(sql, values).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            self._connection.close()
+        # `rw`, for the shared memory of the write-ahead log: it never makes a missing file anew.
+        connection = sqlite3.connect(
+            f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.1
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Postgres:
+    def __init__(self, url: URL, dialect: Dialect) -> None:
+        _, options = dialect.create_connect_args(url)
+        self._options = {k: v for k, v in options.items() if not k.startswith("prepared_statement")}
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> Any:
+        pool = self._pool or await self._open()
+        async with pool.acquire() as connection:
+            if tenant is None:
+                return await connection.fetch(sql, *values)
+            async with connection.transaction(readonly=True):
+                await connection.execute(
+                    "SET LOCAL ROLE maestro_app;"
+                    f" SELECT set_config('app.tenant_id', '{tenant}', true)"
+                )
+                return await connection.fetch(sql, *values)
+
+    async def _open(self) -> Any:
+        async with self._opening:
+            if self._pool is None:
+                try:
+                    self._pool = await asyncpg.create_pool(
+                        **self._options,
+                        min_size=1,
+                        max_size=_CONNECTIONS,
+                        timeout=CONNECT_TIMEOUT,
+                        init=_speak_json,
+                        reset=_nothing_to_reset,
+                        server_settings={
+                            "role": "maestro_system",
+                            "default_transaction_read_only": "on",
+                        },
+                    )
+                except asyncpg.PostgresError as refused:
+                    raise away() from refused
+            return self._pool
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+
+async def _speak_json(connection: asyncpg.Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+        )
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Only selects run here, and what a tenant's call sets ends with its transaction."""
+
+
+def _fixed(bind: BindParameter[Any], dialect: Dialect) -> Any:
+    process = _bound(bind.type, dialect)
+    value = bind.effective_value
+    return process(value) if process else value
+
+
+def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _result(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)

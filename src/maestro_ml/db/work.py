@@ -1,0 +1,144 @@
+"""The unit of work: one transaction, one caller, one instant."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from maestro_ml.core.access import Access, Permission
+from maestro_ml.core.clock import Clock, utc_now
+from maestro_ml.core.errors import Forbidden, MaestroError, NotFound
+from maestro_ml.db.engine import Engines
+from maestro_ml.db.tenants import SYSTEM, Sight, System, TenantSession
+
+Listener = Callable[["Work", str, Mapping[str, Any]], Awaitable[None]]
+
+
+class Sessions:
+    """Opens sessions, each for one tenant, and knows who listens to what happens in them."""
+
+    def __init__(self, engines: Engines, listeners: Sequence[Listener] = ()) -> None:
+        self.engines = engines
+        self.listeners = listeners
+
+    @asynccontextmanager
+    async def begin(
+        self, tenant: UUID | System, *, read_only: bool = False, sight: Sight | None = None
+    ) -> AsyncIterator[AsyncSession]:
+        async with (
+            AsyncSession(
+                self.engines.reading if read_only else self.engines.writing,
+                sync_session_class=TenantSession,
+                expire_on_commit=False,
+                tenant=tenant,
+                sight=sight,
+            ) as session,
+            session.begin(),
+        ):
+            yield session
+
+
+class _Flushing:
+    __slots__ = ()
+    session: AsyncSession
+
+    async def flush_or(self, taken: MaestroError) -> None:
+        """Send pending rows now. A broken uniqueness rule becomes `taken`.
+
+        Raises:
+            NotFound: a row refers to something that does not exist in the tenant.
+        """
+        try:
+            await self.session.flush()
+        except IntegrityError as broken:
+            if _violates(broken, "23505", "UNIQUE"):
+                raise taken from broken
+            if _violates(broken, "23503", "FOREIGN KEY"):
+                raise NotFound("Something this refers to does not exist.") from broken
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Work(_Flushing):
+    """A caller inside one tenant: what nearly every use case takes."""
+
+    session: AsyncSession
+    access: Access
+    now: datetime
+    listeners: Sequence[Listener] = ()
+
+    @property
+    def tenant_id(self) -> UUID:
+        assert self.access.tenant_id is not None
+        return self.access.tenant_id
+
+    def require(self, permission: Permission, project_id: UUID | None = None) -> None:
+        self.access.require(permission, project_id)
+
+    def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
+        return self.access.allows(permission, project_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemWork(_Flushing):
+    """Across tenants: for the worker, and for verbs that know no caller yet. Routes get none,
+    except the public ones, by asking for `http.deps.Public`."""
+
+    session: AsyncSession
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountWork(SystemWork):
+    """A known caller above tenants: their own account, and what a platform admin does."""
+
+    access: Access
+
+    def require(self, permission: Permission, project_id: UUID | None = None) -> None:
+        self.access.require(permission, project_id)
+
+    def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
+        return self.access.allows(permission, project_id)
+
+
+def _violates(broken: IntegrityError, postgres: str, sqlite: str) -> bool:
+    code = getattr(broken.orig, "sqlstate", None)
+    return code == postgres or f"{sqlite} constraint failed" in str(broken.orig)
+
+
+@asynccontextmanager
+async def open_work(
+    sessions: Sessions, access: Access, *, read_only: bool = False, clock: Clock = utc_now
+) -> AsyncIterator[Work]:
+    """A unit of work in the caller's tenant; leaving it commits, an exception rolls back.
+
+    Raises:
+        Forbidden: the caller is in no tenant (a platform admin without a membership).
+    """
+    if access.tenant_id is None:
+        raise Forbidden("This belongs to a tenant, and your account is a member of none.")
+    async with sessions.begin(
+        access.tenant_id, read_only=read_only, sight=Sight.of(access)
+    ) as session:
+        yield Work(session, access, clock(), sessions.listeners)
+
+
+@asynccontextmanager
+async def open_system_work(
+    sessions: Sessions, *, read_only: bool = False, clock: Clock = utc_now
+) -> AsyncIterator[SystemWork]:
+    async with sessions.begin(SYSTEM, read_only=read_only) as session:
+        yield SystemWork(session, clock())
+
+
+@asynccontextmanager
+async def open_account_work(
+    sessions: Sessions, access: Access, *, read_only: bool = False, clock: Clock = utc_now
+) -> AsyncIterator[AccountWork]:
+    async with sessions.begin(SYSTEM, read_only=read_only) as session:
+        yield AccountWork(session, clock(), access)

@@ -1,0 +1,149 @@
+"""What can go wrong with accounts, passwords and sign-in."""
+
+from maestro_ml.core.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooMany,
+    Unauthenticated,
+)
+
+
+class PasswordRefused(Invalid):
+    """`rule` is one of length, long, common, repeated, sequence, context, weak."""
+
+    code = "password-refused"
+
+    def __init__(self, rule: str, why: str) -> None:
+        super().__init__(why, rule=rule)
+
+
+class TooManyPasswords(TooMany):
+    """Hashing is dear on purpose: beyond a short queue, callers wait outside."""
+
+    code = "too-many-sign-ins"
+
+    def __init__(self) -> None:
+        super().__init__("Too many people are signing in right now.", retry_after=2)
+
+
+class EmailInvalid(Invalid):
+    code = "email-invalid"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This is no e-mail address: {why}")
+
+
+class EmailTaken(AlreadyExists):
+    code = "email-taken"
+
+    def __init__(self) -> None:
+        super().__init__("An account with this e-mail address exists already: sign in instead.")
+
+
+class WrongCredentials(Unauthenticated):
+    """The same for a wrong password, an unknown address and a disabled account."""
+
+    code = "wrong-credentials"
+
+    def __init__(self) -> None:
+        super().__init__("The e-mail address or the password is wrong.")
+
+
+class RegistrationClosed(Forbidden):
+    code = "registration-closed"
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"People cannot register here by themselves: {how}")
+
+
+class CsrfRefused(Forbidden):
+    """A page of another site, or one that lost its token, used the browser's cookie."""
+
+    code = "csrf-refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A change with the browser's cookie needs the header X-CSRF-Token and must come from "
+            "this site's own pages."
+        )
+
+
+class SecretKeyRefused(Invalid):
+    """Said once, at the start: the server does not begin with a key that others can guess."""
+
+    code = "secret-key-refused"
+
+
+class AlreadyMember(AlreadyExists):
+    code = "already-member"
+
+    def __init__(self) -> None:
+        super().__init__("This user is a member of the tenant already.")
+
+
+class UserNotFound(NotFound):
+    code = "user-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such user in your tenant.")
+
+
+class LastAdmin(Conflict):
+    """Nobody could undo it: a tenant keeps an admin who can sign in."""
+
+    code = "last-admin"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the tenant's last admin, and a tenant keeps at least one. "
+            "Make somebody else an admin first."
+        )
+
+
+class InvitationInvalid(Invalid):
+    """The same for a token that is made up, was used, was taken back or is too old."""
+
+    code = "invitation-invalid"
+
+    def __init__(self) -> None:
+        super().__init__("This invitation is not valid, or not any more: ask for a new one.")
+
+
+class InvitationNotFound(NotFound):
+    code = "invitation-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such open invitation in your tenant.")
+
+
+class SetupRefused(Unauthenticated):
+    """The same for a secret that is made up, was used or was replaced by a newer one."""
+
+    code = "setup-refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The setup secret is wrong or was used already. "
+            "While there is no platform admin, each start of the server prints a new one."
+        )
+
+
+class ApiKeyNotFound(NotFound):
+    code = "api-key-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("You have no such API key.")
+
+
+class DefaultProjectOutside(Invalid):
+    """A key that is limited to some projects has its default project among them."""
+
+    code = "default-project-outside"
+
+    def __init__(self) -> None:
+        why = "must be one of the projects that the key is limited to"
+        faults = [{"at": ["body", "default_project"], "why": why}]
+        super().__init__(f"The default project {why}.", faults=faults)

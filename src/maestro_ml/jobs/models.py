@@ -1,0 +1,60 @@
+"""The queue is a table, so enqueueing commits or rolls back with everything else."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from maestro_ml.db.base import Row, TenantOwned, same_tenant
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(TenantOwned, Row, kw_only=True):
+    """One piece of background work. `failed` is the dead-letter state: no attempt is left."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "kind", "dedup_key"),
+        Index(None, "state", "run_at"),
+        same_tenant("project_id", "projects", ondelete="CASCADE"),
+    )
+
+    kind: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    run_at: Mapped[datetime]
+    project_id: Mapped[UUID | None] = mapped_column(default=None)
+    created_by: Mapped[UUID | None] = mapped_column(default=None)
+    dedup_key: Mapped[str | None] = mapped_column(default=None)  # cleared when the job ends
+    state: Mapped[JobState] = mapped_column(default=JobState.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=5)
+    progress: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str | None] = mapped_column(default=None)
+    error: Mapped[str | None] = mapped_column(default=None)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    lease_id: Mapped[UUID | None] = mapped_column(default=None)
+    lease_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    started_at: Mapped[datetime | None] = mapped_column(default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Schedule(Row, kw_only=True):
+    """A job that comes again and again. `kind` is unique: a schedule is declared in code."""
+
+    __tablename__ = "schedules"
+
+    kind: Mapped[str] = mapped_column(unique=True)
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"))
+    every_seconds: Mapped[int]
+    next_run_at: Mapped[datetime]

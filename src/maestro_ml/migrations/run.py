@@ -1,0 +1,218 @@
+"""Bring a database to a version of the schema, tell which one it has, and print grants.
+
+`upgrade`, `downgrade` and `status` take the same URL as the server. A change is one transaction,
+whatever the number of revisions: killed in the middle, it has not happened. Two processes that
+start at once take turns.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from maestro_ml.migrations import postgres
+from maestro_ml.migrations.errors import (
+    DatabaseLocked,
+    DatabaseUnreachable,
+    MigrationRefused,
+    RolesMissing,
+    SchemaTooNew,
+    SchemaTooOld,
+)
+
+HERE = Path(__file__).parent
+LOCK = 0x6D61657374726F  # the advisory lock of whoever migrates: "maestro"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands. `current` is None while it is empty."""
+
+    current: str | None
+    head: str
+
+    @property
+    def up_to_date(self) -> bool:
+        return self.current == self.head
+
+
+async def upgrade(url: str, revision: str = "head", *, wait: float = 30.0) -> Status:
+    """Bring the database up to a revision. Another process's change is waited for.
+
+    Raises:
+        SchemaTooNew, DatabaseLocked, DatabaseUnreachable, RolesMissing, MigrationRefused
+    """
+    return await _change(url, wait, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(url: str, revision: str, *, wait: float = 30.0) -> Status:
+    """Bring the database back to a revision, or to `base`: empty.
+
+    Raises:
+        SchemaTooNew, DatabaseLocked, DatabaseUnreachable, RolesMissing
+        MigrationRefused: what the older schema cannot hold would be lost.
+    """
+    return await _change(url, wait, lambda config: command.downgrade(config, revision))
+
+
+async def status(url: str) -> Status:
+    """Where the database stands. Nothing is written, no file is created.
+
+    Raises:
+        DatabaseUnreachable, DatabaseLocked
+    """
+    if _is_missing(make_url(url)):
+        return Status(None, _head())
+    return await on_connection(url, _status)
+
+
+async def require_head(url: str) -> None:
+    """Refuse a database that this version of the program does not fit.
+
+    Raises:
+        SchemaTooNew, SchemaTooOld, RolesMissing, DatabaseUnreachable, DatabaseLocked
+    """
+    found = await status(url)
+    if found.current is not None and found.current not in _known():
+        raise SchemaTooNew(found.current, found.head)
+    if not found.up_to_date:
+        raise SchemaTooOld(found.current, found.head)
+    if not url.startswith("sqlite"):
+        login = await on_connection(url, postgres.login_without_roles)
+        if login is not None:
+            raise RolesMissing(login)
+
+
+def grants_sql(login: str) -> str:
+    """What a PostgreSQL administrator runs once for the login that the server uses."""
+    return postgres.grants_sql(login)
+
+
+def config_for(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _is_missing(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
+
+
+def _head() -> str:
+    head = ScriptDirectory.from_config(config_for()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _known() -> set[str]:
+    return {s.revision for s in ScriptDirectory.from_config(config_for()).walk_revisions()}
+
+
+def _status(connection: Connection) -> Status:
+    return Status(MigrationContext.configure(connection).get_current_revision(), _head())
+
+
+async def _change(url: str, wait: float, act: Callable[[Config], None]) -> Status:
+    def change(connection: Connection) -> Status:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(wait * 1000)}ms'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+            login = postgres.login_without_roles(connection)
+            if login is not None:
+                raise RolesMissing(login)
+            postgres.create_roles(connection)
+        before = _status(connection)
+        if before.current is not None and before.current not in _known():
+            raise SchemaTooNew(before.current, before.head)
+        try:
+            act(config_for(connection))
+        except CommandError as refused:
+            raise MigrationRefused(str(refused)) from refused
+        if connection.dialect.name == "sqlite":
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            if broken:
+                raise MigrationRefused(
+                    f"The change would leave {len(broken)} rows that refer to nothing, the first "
+                    f"in the table {broken[0][0]!r}."
+                )
+        after = _status(connection)
+        connection.commit()
+        return after
+
+    return await on_connection(url, change, wait=wait)
+
+
+async def on_connection(url: str, act: Callable[[Connection], T], *, wait: float = 5.0) -> T:
+    """Run something on a connection as the login itself; it commits what it wants to keep."""
+    parsed = make_url(url)
+    engine = _engine(parsed, wait)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(act)
+    except (DBAPIError, asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise _explained(parsed, error) from error
+    finally:
+        await engine.dispose()
+
+
+def _engine(url: URL, wait: float) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+    engine = create_async_engine(url, poolclass=NullPool)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def open_sqlite(dbapi: Any, _: Any) -> None:
+        dbapi.isolation_level = None
+        dbapi.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+        dbapi.execute("PRAGMA journal_mode = WAL")
+        # A table is rebuilt by dropping it: with foreign keys on, that deletes its children.
+        dbapi.execute("PRAGMA foreign_keys = OFF")
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_sqlite(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _explained(url: URL, error: BaseException) -> Exception:
+    cause: Any = getattr(error, "driver_exception", None) or getattr(error, "orig", None) or error
+    if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
+        return DatabaseLocked()
+    if isinstance(cause, asyncpg.LockNotAvailableError):
+        return DatabaseLocked()
+    where = url.render_as_string(hide_password=True)
+    if isinstance(cause, OSError | TimeoutError | asyncio.TimeoutError):
+        return DatabaseUnreachable(where, str(cause).rstrip(".") or "no answer")
+    if isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and any(
+        sign in str(cause) for sign in ("unable to open", "not a database", "readonly", "disk")
+    ):
+        return DatabaseUnreachable(where, str(cause))
+    if isinstance(
+        cause,
+        asyncpg.InvalidAuthorizationSpecificationError
+        | asyncpg.InvalidCatalogNameError
+        | asyncpg.CannotConnectNowError
+        | asyncpg.TooManyConnectionsError
+        | asyncpg.ConnectionDoesNotExistError
+        | asyncpg.InsufficientPrivilegeError,
+    ):
+        return DatabaseUnreachable(where, str(cause).rstrip("."))
+    assert isinstance(error, Exception)
+    return error

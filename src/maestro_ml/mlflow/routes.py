@@ -1,0 +1,25 @@
+"""Where the calls are mounted. What is not listed is answered by 404 ENDPOINT_NOT_FOUND."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+
+from maestro_ml.mlflow import experiments, runs, server
+
+
+def _mounted(*routers: APIRouter) -> APIRouter:
+    """Left out of OpenAPI: the protocol is MLflow's, and the same calls stand under two names."""
+    mount = APIRouter(include_in_schema=False)
+    for router in routers:
+        mount.include_router(router)
+    return mount
+
+
+_TRACKING = _mounted(experiments.router, runs.router)
+_SERVER = _mounted(server.router)
+ROUTERS: Mapping[str, APIRouter] = {
+    "/api/2.0/mlflow": _TRACKING,
+    "/ajax-api/2.0/mlflow": _TRACKING,
+    "/api/3.0/mlflow": _SERVER,
+    "/ajax-api/3.0/mlflow": _SERVER,
+}

@@ -1,0 +1,88 @@
+"""What can go wrong with projects and their teams."""
+
+from maestro_ml.core.errors import AlreadyExists, Conflict, Invalid, NotFound
+
+
+class ProjectNotFound(NotFound):
+    code = "project-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such project.")
+
+
+class NoProject(NotFound):
+    code = "no-project"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no project to work in. Create a project first: maestro projects create NAME"
+        )
+
+
+class ProjectNameTaken(AlreadyExists):
+    code = "project-name-taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Your tenant already has a project called {name!r}.", name=name)
+
+
+class ProjectSlugTaken(AlreadyExists):
+    code = "project-slug-taken"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(
+            f"Your tenant already has a project with the slug {slug!r}. "
+            "Choose another one, or leave it out and one is made from the name.",
+            slug=slug,
+        )
+
+
+class ProjectInvalid(Invalid):
+    """The fields are fine one by one, and not together."""
+
+    code = "project-invalid"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(why, faults=[{"at": ["body", field], "why": why}])
+
+
+class DeleteUnconfirmed(Invalid):
+    code = "project-delete-unconfirmed"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(
+            "Deleting a project destroys its experiments, runs and team for good. "
+            f"To confirm it, repeat the request with ?confirm={slug}",
+            faults=[{"at": ["query", "confirm"], "why": f"must be {slug!r}"}],
+        )
+
+
+class MemberNotFound(NotFound):
+    code = "project-member-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such person in the project's team.")
+
+
+class PersonNotFound(NotFound):
+    code = "person-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such person in your tenant.")
+
+
+class MemberExists(AlreadyExists):
+    code = "project-member-exists"
+
+    def __init__(self) -> None:
+        super().__init__("This person is in the project's team already: change their role.")
+
+
+class LastMaintainer(Conflict):
+    code = "last-maintainer"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A private project keeps at least one maintainer in its team, or nobody could manage "
+            "it. Make somebody else a maintainer first, or the project internal."
+        )

@@ -1,0 +1,74 @@
+"""Find a project: by id, by slug, to change it, or the one that a caller means unsaid."""
+
+import re
+from uuid import UUID
+
+from sqlalchemy import case, select
+
+from maestro_ml.core.access import Permission
+from maestro_ml.db.work import Work
+from maestro_ml.projects.errors import NoProject, ProjectNotFound
+from maestro_ml.projects.models import Project
+
+_SLUG = re.compile(r"[a-z0-9-]{2,63}")
+
+
+async def get(work: Work, id: UUID) -> Project:
+    """Read one. What the caller may not see is reported as missing, never as forbidden."""
+    project = await work.session.get(Project, id)
+    if project is None or not work.allows(Permission.PROJECT_READ, id):
+        raise ProjectNotFound
+    return project
+
+
+async def hold(work: Work, id: UUID) -> Project:
+    """Read one that nobody else changes until this work ends. Runs may still be added to it."""
+    project = await work.session.get(
+        Project, id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    if project is None or not work.allows(Permission.PROJECT_READ, id):
+        raise ProjectNotFound
+    return project
+
+
+async def find(work: Work, slug_or_id: str) -> Project:
+    """Read one by what a person calls it."""
+    id = _as_id(slug_or_id)
+    if id is not None:
+        return await get(work, id)
+    if not _SLUG.fullmatch(slug_or_id):
+        raise ProjectNotFound
+    query = select(Project).where(Project.slug == slug_or_id)
+    project = (await work.session.scalars(query)).one_or_none()
+    if project is None or not work.allows(Permission.PROJECT_READ, project.id):
+        raise ProjectNotFound
+    return project
+
+
+async def default_project(work: Work) -> Project:
+    """Where a caller works who names no project: their key's choice, if it is still in sight,
+    else the oldest of their own, else the oldest they see. An archived one comes last.
+
+    Raises:
+        NoProject: they see none.
+    """
+    work.require(Permission.PROJECT_READ)
+    chosen = work.access.default_project_id
+    if chosen is not None and work.allows(Permission.PROJECT_READ, chosen):
+        project = await work.session.get(Project, chosen)
+        if project is not None:
+            return project
+    own = Project.id.in_(work.access.project_roles)
+    rank = case((Project.archived_at.is_not(None), 2), (own, 0), else_=1)
+    query = select(Project).order_by(rank, Project.id).limit(1)
+    project = (await work.session.scalars(query)).one_or_none()
+    if project is None:
+        raise NoProject
+    return project
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

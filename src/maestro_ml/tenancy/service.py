@@ -1,0 +1,106 @@
+"""Tenants and their limits."""
+
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from maestro_ml.audit.service import record_for
+from maestro_ml.core.access import Permission
+from maestro_ml.core.errors import QuotaExceeded
+from maestro_ml.core.paging import Page, PageRequest
+from maestro_ml.db.paging import page_of
+from maestro_ml.db.work import AccountWork, SystemWork, Work
+from maestro_ml.tenancy.errors import TenantSlugTaken
+from maestro_ml.tenancy.models import Tenant
+from maestro_ml.tenancy.schemas import TenantCreate
+
+
+async def create(work: AccountWork, command: TenantCreate) -> Tenant:
+    """Make an organisation. Nobody is in it yet, not even who makes it.
+
+    Raises:
+        TenantSlugTaken: another one has the slug.
+    """
+    work.require(Permission.TENANT_CREATE)
+    tenant = Tenant(name=command.name, slug=command.slug, created_at=work.now)
+    work.session.add(tenant)
+    await work.flush_or(TenantSlugTaken(command.slug))
+    record_for(
+        work,
+        tenant.id,
+        "tenant.created",
+        "tenant",
+        tenant.id,
+        access=work.access,
+        name=tenant.name,
+        slug=tenant.slug,
+    )
+    return tenant
+
+
+async def search(work: AccountWork, request: PageRequest) -> Page[Tenant]:
+    """A page of all tenants, the newest first."""
+    work.require(Permission.TENANT_CREATE)
+    return await page_of(work.session, select(Tenant), Tenant, request)
+
+
+async def current(work: Work) -> Tenant:
+    """The tenant that the caller acts in."""
+    work.require(Permission.TENANT_READ)
+    return await work.session.get_one(Tenant, work.tenant_id)
+
+
+async def take_user_seat(work: SystemWork, tenant_id: UUID) -> None:
+    """Count one more user in a tenant.
+
+    Raises:
+        QuotaExceeded: the tenant has as many users as it may.
+    """
+    taken = await work.session.scalar(
+        update(Tenant)
+        .where(Tenant.id == tenant_id, Tenant.n_users < Tenant.max_users)
+        .values(n_users=Tenant.n_users + 1)
+        .returning(Tenant.id)
+    )
+    if taken is None:
+        tenant = await work.session.get_one(Tenant, tenant_id)
+        raise QuotaExceeded(
+            f"This tenant has {tenant.n_users} users, and may have {tenant.max_users}.",
+            limit="max_users",
+            allowed=tenant.max_users,
+            used=tenant.n_users,
+        )
+
+
+async def take_project_slot(work: Work) -> None:
+    """Count one more project in the caller's tenant.
+
+    Raises:
+        QuotaExceeded: the tenant has as many projects as it may.
+    """
+    work.require(Permission.PROJECT_CREATE)
+    taken = await work.session.scalar(
+        update(Tenant)
+        .where(Tenant.id == work.tenant_id, Tenant.n_projects < Tenant.max_projects)
+        .values(n_projects=Tenant.n_projects + 1)
+        .returning(Tenant.id)
+    )
+    if taken is None:
+        tenant = await work.session.get_one(Tenant, work.tenant_id)
+        raise QuotaExceeded(
+            f"Your tenant has {tenant.n_projects} projects, and may have {tenant.max_projects}. "
+            "Delete one, or ask the platform's admin for more.",
+            limit="max_projects",
+            allowed=tenant.max_projects,
+            used=tenant.n_projects,
+        )
+
+
+async def give_back_project_slot(work: Work) -> None:
+    """Count one project less; whether the caller may destroy it is for its own verb to ask."""
+    work.require(Permission.TENANT_READ)
+    await work.session.execute(
+        update(Tenant)
+        .where(Tenant.id == work.tenant_id, Tenant.n_projects > 0)
+        .values(n_projects=Tenant.n_projects - 1)
+    )

@@ -1,0 +1,1 @@
+"""What can be done with experiments and runs: a module per noun."""

@@ -1,0 +1,183 @@
+"""Runs: one try each, from its start to its end."""
+
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from maestro_ml.audit.service import record
+from maestro_ml.core.access import Permission
+from maestro_ml.core.paging import Page
+from maestro_ml.db.upsert import upsert
+from maestro_ml.db.work import Work
+from maestro_ml.jobs.service import publish
+from maestro_ml.tracking.errors import (
+    ExperimentDeleted,
+    ExperimentNotFound,
+    RunDeleted,
+    RunNameUnclear,
+    RunNotFound,
+)
+from maestro_ml.tracking.models import Experiment, Param, Run, RunStatus, RunTag
+from maestro_ml.tracking.names import a_name
+from maestro_ml.tracking.records import RunRecord
+from maestro_ml.tracking.schemas import RunChange, RunCreate
+from maestro_ml.tracking.search.keyset import batched
+from maestro_ml.tracking.search.pages import RUNS, page
+from maestro_ml.tracking.search.tree import Search
+from maestro_ml.tracking.service import metrics
+
+NAME_TAG = "mlflow.runName"  # clients read a run's name from either place
+ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED})
+
+
+async def create(work: Work, command: RunCreate) -> RunRecord:
+    """Start a run.
+
+    Raises:
+        ExperimentNotFound, ExperimentDeleted: there is nowhere to put it.
+        RunNameUnclear: two names were given.
+    """
+    # Shared: whoever deletes the experiment waits, and then finds this run too.
+    experiment = await work.session.get(
+        Experiment, command.experiment_id, with_for_update={"read": True}
+    )
+    if experiment is None or not work.allows(Permission.RUN_READ, experiment.project_id):
+        raise ExperimentNotFound
+    work.require(Permission.RUN_WRITE, experiment.project_id)
+    if experiment.deleted_at is not None:
+        raise ExperimentDeleted
+    tags = {tag.key: tag.value for tag in command.tags}
+    name = command.name or tags.get(NAME_TAG) or a_name()
+    if tags.setdefault(NAME_TAG, name) != name:
+        raise RunNameUnclear
+    run = Run(
+        project_id=experiment.project_id,
+        experiment_id=experiment.id,
+        name=name,
+        status=RunStatus.RUNNING,
+        start_time=command.start_time or work.now,
+        user_name=command.user_name,
+        created_by=work.access.actor_id,
+        created_at=work.now,
+    )
+    work.session.add(run)
+    await work.session.flush()
+    await set_tags(work, run, tags)
+    return RunRecord(run, [], {}, dict(sorted(tags.items())))
+
+
+async def get(work: Work, id: UUID) -> RunRecord:
+    """Read one, deleted or not. What the caller may not see is reported as missing."""
+    run = await work.session.get(Run, id)
+    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
+        raise RunNotFound
+    return (await _records(work, [run]))[0]
+
+
+async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -> Page[RunRecord]:
+    """A page of the runs of experiments; experiments that the caller may not see have none.
+
+    Raises:
+        FilterInvalid, Invalid: the search or its cursor cannot be followed.
+    """
+    seen: list[UUID] = []
+    for ids in batched(experiment_ids):
+        query = select(Experiment.id, Experiment.project_id).where(Experiment.id.in_(ids))
+        for id, project_id in await work.session.execute(query):
+            if work.allows(Permission.RUN_READ, project_id):
+                seen.append(id)
+    found = await page(work.session, RUNS, Run.experiment_id.in_(seen), wanted)
+    return Page(await _records(work, found.items), found.next_cursor)
+
+
+async def lock(work: Work, id: UUID) -> Run:
+    """An active run, held until the unit of work ends: its writers take turns.
+
+    Raises:
+        RunNotFound, RunDeleted: there is none to write to.
+    """
+    run = await work.session.get(Run, id, with_for_update={"key_share": True})
+    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
+        raise RunNotFound
+    work.require(Permission.RUN_WRITE, run.project_id)
+    if run.deleted_at is not None:
+        raise RunDeleted
+    return run
+
+
+async def update(work: Work, id: UUID, change: RunChange) -> Run:
+    """Change the state, the end or the name of a run.
+
+    Raises:
+        RunNotFound, RunDeleted: there is none to change.
+    """
+    run = await lock(work, id)
+    work.require(Permission.RUN_WRITE, run.project_id)
+    was = run.status
+    run.status = change.status or run.status
+    run.end_time = change.end_time or run.end_time
+    if change.name:
+        await set_tags(work, run, {NAME_TAG: change.name})
+    if run.status in ENDED and was not in ENDED:
+        await publish(
+            work, "run.finished", project_id=str(run.project_id), run_id=str(id), status=run.status
+        )
+    return run
+
+
+async def delete(work: Work, id: UUID) -> None:
+    """Mark a run as deleted; one that is deleted stays so."""
+    run = await _any(work, id)
+    work.require(Permission.RUN_WRITE, run.project_id)
+    if run.deleted_at is None:
+        run.deleted_at = work.now
+        record(work, "run.deleted", "run", id, name=run.name)
+
+
+async def restore(work: Work, id: UUID) -> None:
+    """Bring a deleted run back.
+
+    Raises:
+        ExperimentDeleted: its experiment is deleted, and has to come back first.
+    """
+    run = await _any(work, id)
+    work.require(Permission.RUN_WRITE, run.project_id)
+    experiment = await work.session.get_one(
+        Experiment, run.experiment_id, with_for_update={"read": True}
+    )
+    if experiment.deleted_at is not None:
+        raise ExperimentDeleted
+    if run.deleted_at is not None:
+        run.deleted_at = None
+        record(work, "run.restored", "run", id, name=run.name)
+
+
+async def set_tags(work: Work, run: Run, tags: Mapping[str, str]) -> None:
+    """Add tags to a run that is held, or give them other values. One of them is its name."""
+    work.require(Permission.RUN_WRITE, run.project_id)
+    run.name = tags.get(NAME_TAG) or run.name
+    rows = [
+        {"run_id": run.id, "key": key, "value": tags[key], "created_at": work.now}
+        for key in sorted(tags)
+    ]
+    await upsert(work, RunTag, rows, key=("run_id", "key"), change=("value",))
+
+
+async def _any(work: Work, id: UUID) -> Run:
+    run = await work.session.get(Run, id, with_for_update={"key_share": True})
+    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
+        raise RunNotFound
+    return run
+
+
+async def _records(work: Work, runs: Sequence[Run]) -> list[RunRecord]:
+    newest = await metrics.newest(work, runs)
+    params: dict[UUID, dict[str, str]] = {run.id: {} for run in runs}
+    tags: dict[UUID, dict[str, str]] = {run.id: {} for run in runs}
+    for part, found in ((Param, params), (RunTag, tags)):
+        for ids in batched(found):
+            query = select(part.run_id, part.key, part.value).where(part.run_id.in_(ids))
+            for run_id, key, value in await work.session.execute(query.order_by(part.key)):
+                found[run_id][key] = value
+    return [RunRecord(run, newest[run.id], params[run.id], tags[run.id]) for run in runs]

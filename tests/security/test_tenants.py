@@ -1,0 +1,271 @@
+"""Group D: nobody reaches into another tenant, and nobody rises by asking."""
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from support.live import Cast, a_password, ok
+
+SAME = {"X-Request-ID": "same"}
+
+
+@dataclass(frozen=True)
+class Treasure:
+    """What tenant A has, with a mark in every free text field that B must never see."""
+
+    mark: str
+    project: str
+    slug: str
+    experiment: str
+    run: str
+
+
+@pytest.fixture(scope="module")
+def treasure(cast: Cast) -> Treasure:
+    mark = f"SENT{secrets.token_hex(6)}"
+    with cast.client("memberA") as member:
+        project = ok(member.post("/projects", json={"name": mark, "description": mark}))
+        mlflow = f"{cast.url}/api/2.0/mlflow"
+        workspace = {"X-MLFLOW-WORKSPACE": project["slug"]}
+        experiment = ok(
+            member.post(f"{mlflow}/experiments/create", json={"name": mark}, headers=workspace)
+        )["experiment_id"]
+        run = ok(
+            member.post(
+                f"{mlflow}/runs/create",
+                json={"experiment_id": experiment, "run_name": mark, "start_time": 1},
+                headers=workspace,
+            )
+        )["run"]["info"]["run_id"]
+        for path, body in (
+            ("log-parameter", {"key": mark, "value": mark}),
+            ("set-tag", {"key": mark, "value": mark}),
+            ("log-metric", {"key": mark, "value": 1.0, "timestamp": 1}),
+        ):
+            ok(member.post(f"{mlflow}/runs/{path}", json=body | {"run_id": run}, headers=workspace))
+    return Treasure(mark, project["id"], project["slug"], experiment, run)
+
+
+@pytest.fixture
+def thief(cast: Cast, treasure: Treasure) -> Iterator[httpx2.Client]:
+    """Tenant B's admin; no answer to them may hold A's mark."""
+
+    def look(answer: httpx2.Response) -> None:
+        answer.read()
+        asked = str(answer.request.url) + answer.request.content.decode(errors="replace")
+        if treasure.mark not in asked:
+            assert treasure.mark not in answer.text + str(answer.headers)
+
+    with cast.client("adminB") as client:
+        client.event_hooks["response"].append(look)
+        yield client
+
+
+def test_a_foreign_id_reads_like_no_id(thief: httpx2.Client, treasure: Treasure) -> None:
+    for method, path, body in (
+        ("GET", "/projects/{}", None),
+        ("PATCH", "/projects/{}", {"description": "stolen"}),
+        ("POST", "/projects/{}/archive", None),
+        ("GET", "/projects/{}/members", None),
+        ("POST", "/projects/{}/members", {"email": "viewer@b.test", "role": "member"}),
+    ):
+        theirs = thief.request(method, path.format(treasure.project), json=body, headers=SAME)
+        nobodys = thief.request(method, path.format(uuid.uuid4()), json=body, headers=SAME)
+        assert (theirs.status_code, theirs.content) == (404, nobodys.content), path
+
+
+def test_a_foreign_project_survives_a_delete(
+    cast: Cast, thief: httpx2.Client, treasure: Treasure
+) -> None:
+    path = f"/projects/{treasure.project}?confirm={treasure.slug}"
+    assert thief.delete(path).status_code == 404
+    with cast.client("memberA") as member:
+        assert ok(member.get(f"/projects/{treasure.project}"))["description"] == treasure.mark
+
+
+def test_people_of_another_tenant_are_not_there(cast: Cast, thief: httpx2.Client) -> None:
+    for id in (cast["viewerA"].id, str(uuid.uuid4())):
+        assert thief.get(f"/users/{id}").status_code == 404
+        assert thief.patch(f"/users/{id}", json={"role": "admin"}).status_code == 404
+    assert {user["email"] for user in ok(thief.get("/users"))["items"]} == {
+        cast["adminB"].email,
+        cast["viewerB"].email,
+    }
+
+
+def test_runs_of_another_tenant_are_not_there(
+    cast: Cast, thief: httpx2.Client, treasure: Treasure
+) -> None:
+    mlflow = f"{cast.url}/api/2.0/mlflow"
+    ok(thief.post("/projects", json={"name": f"own {secrets.token_hex(4)}"}))
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", f"runs/get?run_id={treasure.run}", {}),
+        ("GET", f"experiments/get?experiment_id={treasure.experiment}", {}),
+        (
+            "POST",
+            "runs/log-metric",
+            {"run_id": treasure.run, "key": "x", "value": 1, "timestamp": 1},
+        ),
+        (
+            "POST",
+            "runs/log-batch",
+            {"run_id": treasure.run, "params": [{"key": "p", "value": "v"}]},
+        ),
+        ("POST", "runs/set-tag", {"run_id": treasure.run, "key": "x", "value": "y"}),
+        ("POST", "runs/update", {"run_id": treasure.run, "status": "FAILED"}),
+        ("POST", "runs/create", {"experiment_id": treasure.experiment}),
+        ("GET", f"metrics/get-history?run_id={treasure.run}&metric_key={treasure.mark}", {}),
+    ]
+    for method, path, body in calls:
+        answer = thief.request(method, f"{mlflow}/{path}", json=body or None)
+        assert answer.status_code == 404, path
+        assert answer.json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+    named = thief.get(
+        f"{mlflow}/experiments/get-by-name?experiment_name=Default",
+        headers={"X-MLFLOW-WORKSPACE": treasure.slug},
+    )
+    assert named.status_code == 404
+    found = thief.post(
+        f"{mlflow}/runs/search", json={"experiment_ids": [treasure.experiment]}
+    ).json()
+    assert not found.get("runs")
+
+
+def test_lists_and_searches_find_nothing_of_another_tenant(
+    cast: Cast, thief: httpx2.Client, treasure: Treasure
+) -> None:
+    assert ok(thief.get("/projects", params={"q": treasure.mark}))["items"] == []
+    assert ok(thief.get("/projects", params={"slug": treasure.slug}))["items"] == []
+    assert ok(thief.get("/users", params={"q": "viewer@a"}))["items"] == []
+    assert ok(thief.get("/tenants/current"))["slug"] == "tenant-b"
+    for path in ("/projects", "/jobs", "/users", "/api-keys"):
+        assert treasure.mark not in thief.get(path).text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Tenant-ID": "a"},
+        {"X-Tenant": "tenant-a"},
+        {"X-Org": "tenant-a"},
+        {"X-User-Id": "adminA"},
+        {"X-Forwarded-User": "admin@a.test"},
+        {"X-Original-URL": "/api/v1/users"},
+        {"X-Rewrite-URL": "/api/v1/users"},
+        {"X-HTTP-Method-Override": "DELETE"},
+        {"Cookie": "tenant=tenant-a"},
+    ],
+    ids=str,
+)
+def test_a_header_names_no_tenant(
+    cast: Cast, thief: httpx2.Client, treasure: Treasure, headers: dict[str, str]
+) -> None:
+    path = f"/projects/{treasure.project}?tenant_id=a&user_id={cast['adminA'].id}"
+    assert thief.get(path, headers=headers).status_code == 404
+    with cast.client() as nobody:
+        assert nobody.get(path, headers=headers).status_code == 401
+
+
+def test_nobody_rises_by_asking(cast: Cast) -> None:
+    with cast.client("adminA") as admin:
+        new = {"name": "Mine", "slug": f"mine-{secrets.token_hex(3)}", "admin_email": "x@a.test"}
+        assert admin.post("/tenants", json=new).status_code == 403
+        assert (
+            admin.patch(f"/users/{cast['adminA'].id}", json={"role": "viewer"}).status_code == 409
+        )
+        for more in (
+            {"platform_admin": True},
+            {"role": "admin", "tenant_id": "x"},
+            {"password": "x"},
+        ):
+            assert admin.patch(f"/users/{cast['viewerA'].id}", json=more).status_code == 422
+    for name in ("viewerA", "memberA", "maintainerA"):
+        with cast.client(name) as client:
+            assert client.get("/users").status_code == 403
+            up = client.patch(f"/users/{cast[name].id}", json={"role": "admin"})
+            assert up.status_code == 403
+            assert ok(client.get("/auth/me"))["role"] == cast[name].role
+
+
+def test_the_platform_admin_reads_no_tenants_data(cast: Cast, treasure: Treasure) -> None:
+    with cast.client("root") as root:
+        assert root.get(f"/projects/{treasure.project}").status_code == 404
+        assert treasure.mark not in root.get("/projects").text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"role": "admin"},
+        {"role": "ADMIN"},
+        {"role": ["admin"]},
+        {"role": {"$ne": ""}},
+        {"role": "viewer\x00admin"},
+        {"tenant_id": "x"},
+        {"id": "x"},
+        {"is_admin": True},
+        {"platform_admin": True},
+        {"password_hash": "x"},
+        {"meta": {}},
+        {"__proto__": {}},
+    ],
+    ids=str,
+)
+def test_register_takes_no_rights(cast: Cast, more: dict[str, Any]) -> None:
+    email = f"{a_password()[:12]}@rights.test"
+    body = {"email": email, "password": a_password(), "name": "N"} | more
+    with cast.client() as nobody:
+        assert nobody.post("/auth/register", json=body).status_code == 422
+
+
+def test_an_invitation_is_good_once_and_for_what_it_says(cast: Cast) -> None:
+    email = f"{a_password()[:12]}@invited.test"
+    with cast.client("adminA") as admin:
+        token = ok(admin.post("/users/invitations", json={"email": email, "role": "viewer"}))[
+            "token"
+        ]
+    body = {"token": token, "password": a_password(), "name": "N"}
+    with cast.client() as nobody:
+        for more in ({"role": "admin"}, {"email": "other@b.test"}):
+            answer = nobody.post("/auth/invitations/accept", json=body | more)
+            assert answer.status_code == 422
+        made = ok(nobody.post("/auth/invitations/accept", json=body))
+        assert (made["user"]["email"], made["user"]["role"]) == (email, "viewer")
+        again = nobody.post("/auth/invitations/accept", json=body)
+        garbage = nobody.post("/auth/invitations/accept", json=body | {"token": "mli_" + "x" * 49})
+        assert again.status_code in {401, 422}
+        assert again.json()["detail"] == garbage.json()["detail"]
+
+
+def test_forty_parallel_creates_stop_at_the_limit(cast: Cast) -> None:
+    """Tenant B is given room for what it has and ten more; forty try at once."""
+    with cast.client("adminB") as admin:
+        usage = ok(admin.get("/tenants/current"))
+        names = [f"race {secrets.token_hex(6)}" for _ in range(40)]
+
+        def create(name: str) -> int:
+            return admin.post("/projects", json={"name": name}).status_code
+
+        with ThreadPoolExecutor(20) as pool:
+            statuses = list(pool.map(create, names))
+        after = ok(admin.get("/tenants/current"))
+    made = statuses.count(201)
+    assert set(statuses) <= {201, 409}
+    assert after["usage"]["projects"] - usage["usage"]["projects"] == made
+    assert after["usage"]["projects"] <= after["limits"]["max_projects"]
+
+
+def test_every_mutation_is_in_the_log_without_a_secret(cast: Cast, live: Any) -> None:
+    logged = live.logged.read_text()
+    for line in logged.splitlines():
+        json.loads(line)
+    for person in cast.people.values():
+        for secret in (person.password, person.token, person.refresh):
+            assert secret not in logged

@@ -1,0 +1,85 @@
+"""The native API of a few routers over a test's database, with callers known by their role.
+
+`Bearer maintainer` is ACME's maintainer and `Bearer admin@other` OTHER's admin, with the project
+roles that the database knows of, as for a caller who has signed in.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import APIRouter, FastAPI, Request
+from sqlalchemy import select
+
+from maestro_ml.core.access import Access, Role
+from maestro_ml.core.errors import Unauthenticated
+from maestro_ml.core.settings import Settings
+from maestro_ml.db.tenants import SYSTEM
+from maestro_ml.db.work import Sessions
+from maestro_ml.http import problems
+from maestro_ml.http.deps import Runtime
+from maestro_ml.http.middleware import Authentication, RequestId
+from maestro_ml.projects.models import ProjectMember
+from support.world import OTHER, caller
+
+CALLERS: Mapping[str, Access] = {
+    **{str(role): caller(role) for role in Role},
+    **{f"{role}@other": caller(role, OTHER) for role in Role},
+}
+
+
+class Api:
+    """Calls of the native API, each as somebody."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self.http = http
+
+    async def __call__(
+        self, who: str, method: str, path: str, body: object = None, **more: Any
+    ) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {who}", "X-Request-ID": "same"}
+        sent: dict[str, Any] = {} if body is None else {"json": body}
+        return await self.http.request(method, path, headers=headers, **sent, **more)
+
+    async def ok(self, who: str, method: str, path: str, body: object = None, **more: Any) -> Any:
+        answer = await self(who, method, path, body, **more)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    async def refused(
+        self, status: int, who: str, method: str, path: str, body: object = None, **more: Any
+    ) -> Any:
+        answer = await self(who, method, path, body, **more)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        return answer.json()
+
+
+@asynccontextmanager
+async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> AsyncIterator[Api]:
+    async def authenticate(request: Request) -> Access:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        access = CALLERS.get(token)
+        if access is None or access.tenant_id is None:
+            raise Unauthenticated
+        async with sessions.begin(SYSTEM, read_only=True) as session:
+            query = select(ProjectMember.project_id, ProjectMember.role).where(
+                ProjectMember.tenant_id == access.tenant_id,
+                ProjectMember.user_id == access.actor_id,
+            )
+            roles = dict(list(await session.execute(query)))
+        return replace(access, project_roles=roles)
+
+    app = FastAPI()
+    app.state.runtime = Runtime(Settings(data=folder), sessions, authenticate)
+    problems.install(app, {})
+    for router in routers:
+        app.include_router(router, prefix="/api/v1")
+    app.add_middleware(Authentication)
+    app.add_middleware(RequestId)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1") as http:
+        yield Api(http)

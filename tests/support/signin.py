@@ -1,0 +1,155 @@
+"""A server of the sign-in routes alone, in this process, with a clock that tests move."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+from fastapi import FastAPI, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from maestro_ml.core.clock import utc_now
+from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.settings import Settings
+from maestro_ml.db.tenants import SYSTEM
+from maestro_ml.db.work import Sessions
+from maestro_ml.http import problems
+from maestro_ml.http.deps import Runtime
+from maestro_ml.http.middleware import RequestId
+from maestro_ml.identity import tokens
+from maestro_ml.identity.models import ApiKey
+from maestro_ml.identity.routes.auth import router, well_known
+from maestro_ml.identity.runtime import Identity
+from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
+
+API = "/api/v1"
+PUBLIC = {"/health"} | {
+    f"{API}/auth/{name}"
+    for name in ("register", "login", "refresh", "health", "setup", "invitations/accept")
+}
+
+
+@dataclass
+class MovingClock:
+    moved: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.moved
+
+    def move(self, **by: float) -> None:
+        self.moved += timedelta(**by)
+
+
+class _Callers:
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path not in PUBLIC and not path.startswith("/.well-known"):
+            request = Request(scope)
+            try:
+                request.state.access = await request.app.state.runtime.authenticate(request)
+            except MaestroError as error:
+                await problems.answer(request, error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def signin_app(
+    settings: Settings, sessions: Sessions, identity: Identity, **options: Any
+) -> FastAPI:
+    app = FastAPI(**options)
+    app.state.runtime = Runtime(settings, sessions, identity.authenticate, identity.clock)
+    app.state.identity = identity
+    problems.install(app, {})
+    app.include_router(router, prefix=API)
+    app.include_router(well_known)
+    app.add_middleware(_Callers)
+    app.add_middleware(RequestId)
+    return app
+
+
+@dataclass
+class SignInServer:
+    identity: Identity
+    clock: MovingClock
+    http: httpx2.AsyncClient
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+        return await self.http.post(f"{API}/auth/{path}", json=body, headers=_named(headers))
+
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
+        return await self.http.get(f"{API}/auth/{path}", headers=_named(headers))
+
+    async def me(self, token: str) -> httpx2.Response:
+        return await self.get("me", authorization=f"Bearer {token}")
+
+    async def register(self, **changes: Any) -> dict[str, Any]:
+        """A new person; beside the answer, their password."""
+        body = a_registration(**changes)
+        answer = await self.post("register", body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made | {"password": body["password"], "email": body["email"]}
+
+    async def login(self, person: dict[str, Any], **headers: str) -> dict[str, Any]:
+        body = {"email": person["email"], "password": person["password"]}
+        answer = await self.post("login", body, **headers)
+        assert answer.status_code == 200, answer.text
+        signed_in: dict[str, Any] = answer.json()
+        return signed_in
+
+
+def a_password() -> str:
+    return secrets.token_urlsafe(18)
+
+
+def a_registration(**changes: Any) -> dict[str, Any]:
+    name = secrets.token_hex(6)
+    body = {"email": f"{name}@someone.test", "password": a_password(), "name": "Some One"}
+    return body | changes
+
+
+@asynccontextmanager
+async def a_signin_server(
+    sessions: Sessions, folder: Path, **options: Any
+) -> AsyncIterator[SignInServer]:
+    settings = Settings(data=folder, **options)
+    clock = MovingClock()
+    identity = Identity.build(settings, sessions, clock)
+    await identity.start()
+    transport = httpx2.ASGITransport(app=signin_app(settings, sessions, identity))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+        yield SignInServer(identity, clock, http)
+    await identity.stop()
+
+
+async def an_api_key(
+    sessions: Sessions, user_id: str, tenant_id: UUID = DEFAULT_TENANT_ID, **changes: Any
+) -> str:
+    """The secret of a new key of the user's, straight into the database."""
+    secret, now = tokens.mint(tokens.API_KEY), utc_now()
+    fields: dict[str, Any] = {"scopes": ["read", "write"], "expires_at": now + timedelta(days=90)}
+    async with sessions.begin(SYSTEM) as session:
+        key = ApiKey(
+            user_id=UUID(user_id),
+            tenant_id=tenant_id,
+            name="a key",
+            hash=tokens.digest(secret),
+            prefix=secret[:8],
+            last_four=secret[-4:],
+            created_at=now,
+            **(fields | changes),
+        )
+        session.add(key)
+    return secret
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
