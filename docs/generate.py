@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer.main
-from maestro_ml.api.main import HANDLERS, SCHEDULES, create_app
-from maestro_ml.cli.main import app as cli
-from maestro_ml.mlflow.route import CODES
 
 import maestro_ml
+from maestro_ml.api.main import HANDLERS, SCHEDULES, create_app
+from maestro_ml.cli.main import app as cli
 from maestro_ml.core.access import RULES, Role
 from maestro_ml.core.errors import MaestroError
 from maestro_ml.core.settings import Settings, names_of
 from maestro_ml.http.problems import STATUS
+from maestro_ml.mlflow.route import CODES
 
 DOCS = Path(__file__).parent
 WRITTEN_BY = "<!-- Written by `make docs` from the code. -->\n\n"
@@ -121,15 +120,14 @@ def jobs_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def commands(
-    command: click.Command, path: tuple[str, ...] = ("maestro",)
-) -> Iterator[tuple[str, click.Command]]:
+def commands(command: Any, path: tuple[str, ...] = ("maestro",)) -> Iterator[tuple[str, Any]]:
     """Each command of the command line by its full name."""
-    if isinstance(command, click.Group):
-        for name, child in sorted(command.commands.items()):
-            yield from commands(child, (*path, name))
-    else:
+    children: dict[str, Any] | None = getattr(command, "commands", None)
+    if children is None:
         yield " ".join(path), command
+        return
+    for name, child in sorted(children.items()):
+        yield from commands(child, (*path, name))
 
 
 def cli_page() -> str:

@@ -17,7 +17,16 @@ NOT_VERBS: dict[str, str] = {"jobs.publish": "announces what a verb did that has
 # Above tenants, with a caller: only these packages may have such a unit of work.
 ABOVE_TENANTS = {"db", "http", "identity", "tenancy", "audit"}
 # Heavy modules that one command needs and every other would wait for.
-LAZY: dict[str, set[str]] = {}
+LAZY: dict[str, set[str]] = {
+    "cli/admin.py": {"maestro_ml.cli.process.keys"},
+    "cli/config.py": {"maestro_ml.cli.process.settings"},
+    "cli/db.py": {"maestro_ml.cli.process"},
+    "cli/demo/__init__.py": {"maestro_ml.cli.demo.story"},
+    "cli/remote.py": {"maestro_ml.client"},
+    "cli/serve.py": {
+        f"maestro_ml.cli.process.{name}" for name in ("reload", "serve", "settings", "work")
+    },
+}
 
 
 def public_verbs(tree: ast.Module) -> list[ast.AsyncFunctionDef]:

@@ -50,7 +50,7 @@ async def empty(databases: Databases) -> AsyncIterator[str]:
         yield url
 
 
-def before(name: str, **columns: Any) -> Any:
+def before(name: str, /, **columns: Any) -> Any:
     return table(name, *(column(key, kind) for key, kind in columns.items()))
 
 
@@ -201,7 +201,8 @@ async def test_rows_from_before_tenancy_go_to_the_default_tenant_and_back(empty:
     for name in ("projects", "project_members", "experiments", "runs"):
         held = await run(
             empty,
-            f"SELECT count(*), count(t.slug) FROM {name} x LEFT JOIN tenants t ON t.id = x.tenant_id",
+            f"SELECT count(*), count(t.slug) FROM {name} x"
+            " LEFT JOIN tenants t ON t.id = x.tenant_id",
         )
         assert held == [(1, 1)], name
     roles = await run(

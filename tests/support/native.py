@@ -21,7 +21,8 @@ from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Runtime
-from maestro_ml.http.middleware import Authentication, RequestId
+from maestro_ml.http.metrics import Metrics
+from maestro_ml.http.middleware import Authentication, Edge
 from maestro_ml.projects.models import ProjectMember
 from support.world import OTHER, caller
 
@@ -74,12 +75,13 @@ async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> A
         return replace(access, project_roles=roles)
 
     app = FastAPI()
-    app.state.runtime = Runtime(Settings(data=folder), sessions, authenticate)
+    settings = Settings(data=folder)
+    app.state.runtime = Runtime(settings, sessions, authenticate)
     problems.install(app, {})
     for router in routers:
         app.include_router(router, prefix="/api/v1")
     app.add_middleware(Authentication)
-    app.add_middleware(RequestId)
+    app.add_middleware(Edge, settings=settings, metrics=Metrics())
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1") as http:
         yield Api(http)

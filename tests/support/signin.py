@@ -20,7 +20,8 @@ from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Runtime
-from maestro_ml.http.middleware import RequestId
+from maestro_ml.http.metrics import Metrics
+from maestro_ml.http.middleware import Edge
 from maestro_ml.identity import tokens
 from maestro_ml.identity.models import ApiKey
 from maestro_ml.identity.routes.auth import router, well_known
@@ -71,7 +72,7 @@ def signin_app(
     app.include_router(router, prefix=API)
     app.include_router(well_known)
     app.add_middleware(_Callers)
-    app.add_middleware(RequestId)
+    app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app
 
 

@@ -11,7 +11,8 @@ from maestro_ml.core.settings import Settings
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Runtime
-from maestro_ml.http.middleware import Authentication, RequestId
+from maestro_ml.http.metrics import Metrics
+from maestro_ml.http.middleware import Authentication, Edge
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import ROUTERS
 from support.world import OTHER, caller
@@ -30,10 +31,11 @@ def mlflow_app(sessions: Sessions, folder: Path) -> FastAPI:
         return CALLERS[token]
 
     app = FastAPI()
-    app.state.runtime = Runtime(Settings(data=folder), sessions, authenticate)
+    settings = Settings(data=folder)
+    app.state.runtime = Runtime(settings, sessions, authenticate)
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     for prefix, router in ROUTERS.items():
         app.include_router(router, prefix=prefix)
     app.add_middleware(Authentication)
-    app.add_middleware(RequestId)
+    app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app

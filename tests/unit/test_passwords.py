@@ -105,6 +105,7 @@ def test_the_refusal_is_a_sentence_that_does_not_repeat_the_password() -> None:
         "  between two spaces  ",
         "Grüße-aus-dem-Bärental",
     ],
+    ids=lambda password: str(len(password)),
 )
 def test_no_kind_of_character_is_asked_for_or_forbidden(password: str) -> None:
     assert rule_of(password) is None

@@ -96,9 +96,7 @@ async def test_no_shape_of_query_finds_what_is_out_of_sight(sessions: Sessions) 
         for query in queries:
             assert (await session.execute(query)).all() == []
         for model, values in ((Project, {"name": "mine"}), (Job, {"message": "mine"})):
-            result = await session.execute(
-                update(model).where(model.id == SECRET).values(values)
-            )
+            result = await session.execute(update(model).where(model.id == SECRET).values(values))
             assert result.rowcount == 0  # type: ignore[attr-defined]
 
 

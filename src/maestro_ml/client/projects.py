@@ -66,7 +66,9 @@ class Projects:
         """Read one."""
         if (id := _id(project)) is not None:
             return Project.model_validate(self._transport.ask("GET", f"/projects/{id}"))
-        found = next(pages(self._transport, "/projects", Project, params={"slug": str(project)}), None)
+        found = next(
+            pages(self._transport, "/projects", Project, params={"slug": str(project)}), None
+        )
         if found is None:
             raise NotFound("There is no such project.", status=404, code="project-not-found")
         return found

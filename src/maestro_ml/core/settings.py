@@ -198,3 +198,21 @@ def names_of(model: type[BaseModel], prefix: str = PREFIX) -> Iterator[tuple[str
             yield from names_of(kind, f"{prefix}{name}__".upper())
         else:
             yield f"{prefix}{name}".upper(), field
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """What is in force, by environment name; a secret is only said to be set."""
+    told: dict[str, str] = {}
+    for name, _ in names_of(type(settings)):
+        value: Any = settings
+        for part in name.removeprefix(PREFIX).lower().split("__"):
+            value = getattr(value, part)
+        if isinstance(value, SecretStr):
+            told[name] = "(set, not shown)"
+        elif isinstance(value, bool):
+            told[name] = str(value).lower()
+        elif isinstance(value, list):
+            told[name] = ",".join(value)
+        else:
+            told[name] = "" if value is None else str(value)
+    return told

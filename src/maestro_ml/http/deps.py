@@ -1,7 +1,8 @@
 """What a route may ask for."""
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -31,6 +32,8 @@ class Runtime:
     sessions: Sessions
     authenticate: Authenticate
     clock: Clock = utc_now
+    # Set when the server is told to end: answers without an end of their own stop at it.
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 # These are `async` because FastAPI sends every other kind of dependency to a thread.

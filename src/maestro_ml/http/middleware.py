@@ -1,24 +1,65 @@
-"""What happens to every request before a byte of its body is read."""
+"""What happens to every request before a byte of its body is read, and to every answer."""
 
+import asyncio
 import re
+import time
+from ipaddress import ip_address, ip_network
+from typing import Any
 
+import structlog
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from maestro_ml.core.errors import Unauthenticated
+from maestro_ml.core.context import Origin, origin
+from maestro_ml.core.errors import MaestroError
 from maestro_ml.core.ids import new_id
+from maestro_ml.core.settings import Settings
 from maestro_ml.http.deps import Runtime
-from maestro_ml.http.problems import answer
+from maestro_ml.http.metrics import Metrics
+from maestro_ml.http.problems import BadRequest, answer, broken
 
-PUBLIC = frozenset({"/docs", "/openapi.json"})
+log = structlog.get_logger()
+# Nobody has to be somebody for these. `/metrics` asks for a token of its own.
+PUBLIC = frozenset(
+    {
+        *("/health", "/health/ready", "/version", "/metrics", "/.well-known/jwks.json"),
+        *(f"/api/v1/auth/{verb}" for verb in ("register", "login", "refresh", "setup", "health")),
+        "/api/v1/auth/invitations/accept",
+    }
+)
+DOCS = frozenset({"/docs", "/openapi.json"})
+MAX_BODY = 2**20
+BODY_PATIENCE = 30.0  # seconds for a whole body of that size
+_LONGEST_PATH = 300
+_LONGEST_AGENT = 300
+_SAFE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+}
+_HSTS = "max-age=31536000"
 
 
-class RequestId:
-    """One id for the answer, the errors and the log: the caller's if it is harmless, else ours."""
+class Edge:
+    """Outermost: the request's id, its line in the log, the headers of its answer, and the one
+    place where a bug becomes an answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
+        self._proxies = [ip_network(one, strict=False) for one in settings.server.trusted_proxies]
+        self._headers = dict(_HEADERS)
+        if settings.server.ssl_certfile is not None:
+            self._headers["strict-transport-security"] = _HSTS
+        if settings.dev:
+            self._headers["x-maestro-mode"] = "dev"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -26,30 +67,151 @@ class RequestId:
             return
         request = Request(scope)
         sent = request.headers.get("x-request-id", "")
-        id = sent if re.fullmatch(r"[\w.-]{1,64}", sent, re.ASCII) else new_id().hex
+        id = sent if _SAFE_ID.fullmatch(sent) else new_id().hex
         request.state.request_id = id
+        agent = _visible(request.headers.get("user-agent", ""), _LONGEST_AGENT)
+        origin.set(Origin(request_id=id, ip=self._address(request), user_agent=agent or None))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=id)
+        status, began = 0, time.perf_counter()
 
         async def stamped(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = id
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = id
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, stamped)
+        try:
+            await self.app(scope, receive, stamped)
+        except Exception:
+            log.exception("http.broken", method=scope["method"], path=_path(scope))
+            if not status:
+                await answer(request, broken())(scope, receive, stamped)
+        finally:
+            seconds = time.perf_counter() - began
+            self._metrics.answered(scope, status, seconds)
+            log.info(
+                "http.request",
+                method=scope["method"],
+                path=_path(scope),
+                status=status,
+                ms=round(seconds * 1000, 1),
+            )
+
+    def _address(self, request: Request) -> str | None:
+        """The socket's; of a trusted proxy, the last address in its header that is none of them."""
+        if request.client is None:
+            return None
+        address = request.client.host
+        if self._proxies and self._trusted(address):
+            hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+            for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
+                if not _is_address(hop):
+                    break
+                address = hop
+                if not self._trusted(hop):
+                    break
+        return address
+
+    def _trusted(self, address: str) -> bool:
+        return _is_address(address) and any(ip_address(address) in one for one in self._proxies)
 
 
 class Authentication:
     """Everybody is somebody, except on the few public addresses."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, public: frozenset[str] = PUBLIC) -> None:
         self.app = app
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PUBLIC:
+        if scope["type"] == "http" and scope["path"] not in self._public:
             request = Request(scope)
             runtime: Runtime = request.app.state.runtime
             try:
-                request.state.access = await runtime.authenticate(request)
-            except Unauthenticated as error:
+                access = await runtime.authenticate(request)
+            except MaestroError as error:
                 await answer(request, error)(scope, receive, send)
                 return
+            request.state.access = access
+            structlog.contextvars.bind_contextvars(
+                tenant_id=None if access.tenant_id is None else str(access.tenant_id),
+                actor_id=str(access.actor_id),
+            )
         await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Reads a body whole, up to a size and for so long, before anything is done about it."""
+
+    def __init__(self, app: ASGIApp, *, limit: int = MAX_BODY) -> None:
+        self.app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            body = await self._body(request, receive)
+        except BadRequest as refused:
+            await answer(request, refused)(scope, receive, send)
+            return
+        if body is None:
+            return  # who asked is gone
+        given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return given.pop() if given else await receive()
+
+        await self.app(scope, replay, send)
+
+    async def _body(self, request: Request, receive: Receive) -> bytes | None:
+        headers = request.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise BadRequest(415, "Compressed bodies are not taken: send it as it is.")
+        promised = headers.get("content-length", "0")
+        if not promised.isdecimal() or int(promised[:20]) > self._limit:
+            raise self._too_large()
+        if promised == "0" and "transfer-encoding" not in headers:
+            return b""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_PATIENCE):
+                while True:
+                    message: Any = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self._limit:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise BadRequest(408, "The body took too long to arrive.") from None
+
+    def _too_large(self) -> BadRequest:
+        return BadRequest(413, f"The body is larger than {self._limit} bytes: send less at once.")
+
+
+def _visible(text: str, longest: int) -> str:
+    return "".join(char if char.isprintable() else "\ufffd" for char in text[:longest])
+
+
+def _path(scope: Scope) -> str:
+    return _visible(scope["path"], _LONGEST_PATH)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -19,20 +19,29 @@ STATUS: dict[type[errors.MaestroError], int] = {
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
     errors.Conflict: 409,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
+_UNREADABLE = HTTPStatus.BAD_REQUEST
+_MOST_FAULTS = 50
+_LONGEST_WORD = 200
 
 
 class BadRequest(errors.MaestroError):
     """What the web framework refuses before any use case: an address, a method, a body."""
 
-    def __init__(self, status: int) -> None:
+    code = "bad-request"
+
+    def __init__(self, status: int, detail: str | None = None) -> None:
         phrase = HTTPStatus(status).phrase
-        super().__init__(f"{phrase}: check the address, the method and the body.")
+        super().__init__(detail or f"{phrase}: check the address, the method and the body.")
         self.code = phrase.lower().replace(" ", "-")
+        self.status = status
 
 
 def status_of(error: errors.MaestroError) -> int:
+    if isinstance(error, BadRequest):
+        return error.status
     return next((STATUS[family] for family in type(error).__mro__ if family in STATUS), 500)
 
 
@@ -48,15 +57,22 @@ def problem(request: Request, status: int, error: errors.MaestroError) -> Respon
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
-def answer(request: Request, error: errors.MaestroError, status: int | None = None) -> Response:
+def answer(request: Request, error: errors.MaestroError) -> Response:
     """The error, in the shape of the protocol that the address belongs to."""
     shapes: Mapping[str, Shape] = request.app.state.shapes
     path = request.url.path
     shape = next((s for prefix, s in shapes.items() if path.startswith(prefix)), problem)
-    response = shape(request, status or status_of(error), error)
+    response = shape(request, status_of(error), error)
     if isinstance(error, errors.Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def broken() -> errors.MaestroError:
+    """What is said of a bug: nothing but where to look."""
+    return errors.MaestroError("Something broke here. Report the request id.")
 
 
 def install(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
@@ -68,16 +84,25 @@ def install(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        faults = [{"at": list(e["loc"]), "why": e["msg"]} for e in error.errors()]
+        # Without `input` and `ctx`: they hold what was sent, passwords included.
+        faults = [
+            {"at": [_word(part) for part in e["loc"]], "why": _word(e["msg"])}
+            for e in error.errors()[:_MOST_FAULTS]
+        ]
         invalid = errors.Invalid("The request does not fit the schema.", faults=faults)
         return answer(request, invalid)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        response = answer(request, BadRequest(error.status_code), error.status_code)
+        if error.status_code == _UNREADABLE:
+            return answer(request, errors.Invalid("The body cannot be read as JSON."))
+        response = answer(request, BadRequest(error.status_code))
         response.headers.update(error.headers or {})
         return response
 
-    @app.exception_handler(Exception)
-    async def broken(request: Request, _: Exception) -> Response:
-        return answer(request, errors.MaestroError("Something broke here. Report the request id."))
+
+def _word(part: object) -> object:
+    """A name that was sent comes back only as far as an answer can carry it."""
+    if not isinstance(part, str):
+        return part
+    return part[:_LONGEST_WORD].encode("utf-8", "replace").decode()

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from maestro_ml.core.clock import Clock
+from maestro_ml.core.errors import Unavailable
 from maestro_ml.identity.keys import LEEWAY, LIFETIME
 
 log = structlog.get_logger()
@@ -41,6 +42,17 @@ class Revocations:
         if self._redis is not None:
             await self.settled()
             await self._redis.aclose()
+
+    async def check(self) -> None:
+        """Raises:
+        Unavailable: Redis does not answer.
+        """
+        if self._redis is None:
+            return
+        try:
+            await self._redis.get("maestro:check")
+        except RedisError:
+            raise Unavailable("Redis does not answer.") from None
 
     async def settled(self) -> None:
         """Until Redis was told all there is to tell."""

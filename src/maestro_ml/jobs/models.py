@@ -19,6 +19,9 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+
+
 class Job(TenantOwned, Row, kw_only=True):
     """One piece of background work. `failed` is the dead-letter state: no attempt is left."""
 

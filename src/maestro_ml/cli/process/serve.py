@@ -11,9 +11,10 @@ from types import FrameType
 
 import uvicorn
 
+from maestro_ml.api.main import create_app, public_url, setup_command
 from maestro_ml.api.server import config_for
 from maestro_ml.cli.codes import Exit
-from maestro_ml.cli.output import FAILED, Refused
+from maestro_ml.cli.output import FAILED, Refused, give
 from maestro_ml.cli.process import folder
 from maestro_ml.cli.process.failures import run
 from maestro_ml.core.settings import Settings
@@ -37,7 +38,11 @@ def serve(settings: Settings, *, leash: bool = False) -> None:
     folder.hold(settings.data)
     with closing(listen(settings)) as listening:
         run(prepare_database(settings))
-        server = Server(config_for(settings))
+        port = listening.getsockname()[1]
+        settings = settings.model_copy(
+            update={"server": settings.server.model_copy(update={"port": port})}
+        )
+        server = Server(settings)
         if leash:
             threading.Thread(target=_end_with_parent, daemon=True).start()
         server.run(sockets=[listening])
@@ -76,7 +81,22 @@ async def prepare_database(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """Ends with exit code 0 when it was told to stop, and at once when told twice."""
+    """Says where it answers; ends with exit code 0 when it was told to stop, and at once when told
+    twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.app = create_app(settings, greet=False)
+        self.settings = settings
+        super().__init__(config_for(self.app, settings))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            url = public_url(self.settings)
+            give(f"Maestro ML answers at {url} (Ctrl-C ends it)")
+            if self.app.state.setup_secret is not None:
+                give(setup_command(url, self.app.state.setup_secret))
+            sys.stdout.flush()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,6 +111,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             os._exit(INTERRUPTED)
         self.should_exit = True
+        self.app.state.runtime.stopping.set()
         last = threading.Timer(LONGEST_STOP, _give_up)
         last.daemon = True
         last.start()

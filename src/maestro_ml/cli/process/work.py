@@ -1,0 +1,52 @@
+"""`maestro worker`, done here: take jobs from the database until told to stop."""
+
+import asyncio
+import signal
+
+from maestro_ml.api.main import SCHEDULES, make_worker, open_database
+from maestro_ml.cli.codes import Exit
+from maestro_ml.cli.output import Refused, say
+from maestro_ml.cli.process.failures import run
+from maestro_ml.core import logging
+from maestro_ml.core.clock import utc_now
+from maestro_ml.core.settings import Settings
+from maestro_ml.db.engine import make_engines
+from maestro_ml.db.work import Sessions
+from maestro_ml.jobs import schedules
+
+
+def work(settings: Settings) -> None:
+    """Run jobs until Ctrl-C.
+
+    Raises:
+        Refused: the database is SQLite, or does not fit; the sentence says how.
+    """
+    if settings.database_url.startswith("sqlite"):
+        raise Refused(
+            "SQLite has one writer, so its worker runs inside `maestro serve`. Set "
+            "MAESTRO_DATABASE__URL to a PostgreSQL database to start workers of their own.",
+            Exit.SETTING,
+        )
+    logging.configure(settings.log)
+    run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    engines = make_engines(settings.database_url, pool_size=settings.database.pool_size)
+    sessions = Sessions(engines)
+    try:
+        await open_database(settings, sessions)
+        await schedules.declare(sessions, SCHEDULES, utc_now)
+        worker = make_worker(settings, sessions)
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sig, stop.set)
+        working = asyncio.create_task(worker.run())
+        say("The worker takes jobs. Ctrl-C finishes those under way.")
+        await stop.wait()
+        for sig in (signal.SIGINT, signal.SIGTERM):  # a second one does not wait
+            loop.remove_signal_handler(sig)
+        await worker.stop(patience=60.0)
+        await working
+    finally:
+        await engines.dispose()

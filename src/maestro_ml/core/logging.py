@@ -1,0 +1,88 @@
+"""One JSON object a line on standard error, with the request's ids and never a secret.
+
+Event names are `package.verb`. What other libraries log goes the same way.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from maestro_ml.core.settings import Log, LogFormat
+
+_HIDDEN = "(hidden)"
+_SECRET_NAMES = re.compile(
+    r"password|secret|token|authorization|cookie|api_?key$|credential|private", re.IGNORECASE
+)
+# Our own tokens, JWTs, password hashes, and a password inside an address.
+_SECRETS = re.compile(
+    r"ml[a-z]_[0-9A-Za-z]{20,}|eyJ[\w-]{8,}(?:\.[\w-]*)*|\$(?:argon2\w*|2[aby])\$\S+"
+    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+_LONGEST = 8_000
+
+
+def without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Values under a secret's name are hidden, and so is what looks like one anywhere else."""
+    for name, value in event.items():
+        event[name] = _HIDDEN if _SECRET_NAMES.search(name) else _clean(value)
+    return event
+
+
+def configure(log: Log) -> None:
+    """Set the process's logging up; calling it again changes it."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    shown = (
+        structlog.processors.JSONRenderer()
+        if log.format is LogFormat.JSON
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                without_secrets,
+                shown,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(log.level.upper())
+    # What a line of theirs would say is said by our own, or by nobody.
+    for noisy in ("uvicorn.access", "uvicorn.error", "uvicorn", "alembic", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return _SECRETS.sub(_HIDDEN, value[:_LONGEST])
+        case dict():
+            return {
+                name: _HIDDEN if _SECRET_NAMES.search(str(name)) else _clean(one)
+                for name, one in value.items()
+            }
+        case list() | tuple():
+            return [_clean(one) for one in value]
+    return value

@@ -1,0 +1,22 @@
+"""What the worker runs of this package."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete
+
+from maestro_ml.jobs.context import JobContext
+from maestro_ml.jobs.models import ENDED, Job
+
+KEPT = timedelta(days=30)
+
+
+async def prune(job: JobContext) -> None:
+    """Forget jobs that ended more than 30 days ago."""
+    async with job.open_system_work() as work:
+        gone = await work.session.scalars(
+            delete(Job)
+            .where(Job.state.in_(ENDED), Job.finished_at < work.now - KEPT)
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        )
+        job.result = {"forgotten": len(gone.all())}

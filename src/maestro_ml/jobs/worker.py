@@ -1,0 +1,266 @@
+"""Claims due jobs and runs them, each outside of any transaction.
+
+A claim is one conditional statement, so two workers never share a job. Whoever has one renews its
+lease; when a worker dies, the lease runs out and the job is queued again. What a worker reports
+counts only while the lease is its own, so nothing is recorded twice.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select, update
+
+from maestro_ml.core.clock import Clock, utc_now
+from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.ids import new_id
+from maestro_ml.db.work import Sessions, open_system_work
+from maestro_ml.jobs import schedules
+from maestro_ml.jobs.context import LEASE, Handler, JobCancelled, JobContext, LeaseLost, held
+from maestro_ml.jobs.models import Job, JobState
+from maestro_ml.jobs.schedules import Every
+from maestro_ml.tenancy.models import Tenant, TenantStatus
+
+log = structlog.get_logger()
+POLL = 0.5  # seconds between looks at an empty queue
+TEND = 5.0  # seconds between looks at leases and schedules
+FIRST_RETRY = timedelta(seconds=5)
+LONGEST_RETRY = timedelta(hours=1)
+_DIED = "The worker that ran it ended without a word, too often."
+_BROKE = "Something broke in it; the log says what, under the job's id."
+
+
+class Worker:
+    def __init__(
+        self,
+        sessions: Sessions,
+        handlers: Mapping[str, Handler],
+        *,
+        every: Sequence[Every] = (),
+        concurrency: int = 2,
+        clock: Clock = utc_now,
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._sessions = sessions
+        self._handlers = handlers
+        self._every = every
+        self._concurrency = concurrency
+        self._clock = clock
+        self._lease = lease
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._tended = 0.0
+
+    async def run(self) -> None:
+        """Until `stop`: take what is due, at most so many at a time."""
+        while not self._stopping.is_set():
+            try:
+                claimed = await self._next()
+            except MaestroError as away:  # the database; it comes back
+                log.warning("jobs.queue_unreachable", reason=away.code)
+                claimed = None
+            except Exception:  # the worker outlives its own mistakes, too
+                log.exception("jobs.broken_loop")
+                claimed = None
+            if claimed is not None:
+                task = asyncio.create_task(self._work_on(claimed))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            elif len(self._running) >= self._concurrency:
+                await asyncio.wait(self._running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), POLL)
+
+    async def stop(self, patience: float = 5.0) -> None:
+        """Take nothing more. What is under way has so many seconds, and is then given back."""
+        self._stopping.set()
+        if self._running:
+            await asyncio.wait(self._running, timeout=patience)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def run_one(self) -> bool:
+        """Run one due job to its end, good or bad. False: there is none."""
+        claimed = await self._claim()
+        if claimed is None:
+            return False
+        await self._work_on(claimed)
+        return True
+
+    async def tend(self) -> None:
+        """Queue again what dead workers left, and what is scheduled for now."""
+        await self._take_back()
+        await schedules.queue_due(self._sessions, self._every, self._clock)
+
+    async def _next(self) -> JobContext | None:
+        now = asyncio.get_running_loop().time()
+        if now - self._tended >= TEND:
+            self._tended = now
+            await self.tend()
+        if len(self._running) >= self._concurrency:
+            return None
+        return await self._claim()
+
+    async def _claim(self) -> JobContext | None:
+        due = (Job.state == JobState.QUEUED) & Job.kind.in_(list(self._handlers))
+        async with open_system_work(
+            self._sessions, read_only=True, clock=self._clock
+        ) as work:  # nothing waits, most of the time: no writer has to queue for that
+            waiting = select(Job.id).where(due, Job.run_at <= work.now).limit(1)
+            if await work.session.scalar(waiting) is None:
+                return None
+        busy = (
+            select(func.count())
+            .select_from(Job)
+            .where(Job.tenant_id == Tenant.id, Job.state == JobState.RUNNING)
+            .correlate(Tenant)
+            .scalar_subquery()
+        )
+        free = select(Tenant.id).where(
+            Tenant.status == TenantStatus.ACTIVE, busy < Tenant.max_concurrent_jobs
+        )
+        lease_id = new_id()
+        async with open_system_work(self._sessions, clock=self._clock) as work:
+            first = (
+                select(Job.id)
+                .where(due, Job.run_at <= work.now, Job.tenant_id.in_(free))
+                .order_by(Job.run_at, Job.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+                .scalar_subquery()
+            )
+            taken = await work.session.execute(
+                update(Job)
+                .where(Job.id == first, Job.state == JobState.QUEUED)
+                .values(
+                    state=JobState.RUNNING,
+                    lease_id=lease_id,
+                    lease_expires_at=work.now + self._lease,
+                    attempts=Job.attempts + 1,
+                    started_at=func.coalesce(Job.started_at, work.now),
+                )
+                .returning(
+                    Job.id, Job.kind, Job.tenant_id, Job.payload, Job.attempts, Job.max_attempts
+                )
+                .execution_options(synchronize_session=False)
+            )
+            row = taken.one_or_none()
+        if row is None:
+            return None
+        id, kind, tenant_id, payload, attempts, most = row
+        return JobContext(
+            id=id,
+            kind=kind,
+            tenant_id=tenant_id,
+            payload=payload,
+            lease_id=lease_id,
+            attempt=attempts,
+            max_attempts=most,
+            sessions=self._sessions,
+            clock=self._clock,
+            lease=self._lease,
+        )
+
+    async def _work_on(self, job: JobContext) -> None:
+        structlog.contextvars.bind_contextvars(job_id=str(job.id), tenant_id=str(job.tenant_id))
+        handling = asyncio.ensure_future(self._handlers[job.kind](job))
+        beating = asyncio.create_task(self._beat(job, handling))
+        try:
+            await handling
+            news: dict[str, Any] = {"state": JobState.DONE, "progress": 1.0, "result": job.result}
+        except JobCancelled:
+            news = {"state": JobState.CANCELLED}
+        except LeaseLost:
+            log.warning("jobs.lease_lost", kind=job.kind)
+            return
+        except asyncio.CancelledError:
+            if not beating.done():  # the worker ends: the job is given back as it was
+                handling.cancel()
+                await self._record(job, {"state": JobState.QUEUED, "attempts": Job.attempts - 1})
+                raise
+            news = {"state": JobState.CANCELLED} if beating.result() else {}
+        except MaestroError as expected:
+            news = self._failed(job, expected.detail)
+        except Exception:  # the worker outlives every handler
+            log.exception("jobs.broken", kind=job.kind)
+            news = self._failed(job, _BROKE)
+        finally:
+            beating.cancel()
+        if news:
+            await self._record(job, news)
+
+    async def _beat(self, job: JobContext, handling: asyncio.Future[None]) -> bool:
+        """Renew the lease until the handler ends. True: it was stopped because somebody asked."""
+        while not handling.done():
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            try:
+                await job.heartbeat()
+            except JobCancelled:
+                handling.cancel()
+                return True
+            except LeaseLost:
+                handling.cancel()
+                return False
+            except MaestroError as away:
+                log.warning("jobs.heartbeat_failed", reason=away.code)
+        return False
+
+    def _failed(self, job: JobContext, why: str) -> dict[str, Any]:
+        if job.attempt >= job.max_attempts:
+            return {"state": JobState.FAILED, "error": why}
+        wait = min(FIRST_RETRY * 2 ** (job.attempt - 1), LONGEST_RETRY)
+        jitter = 1 + secrets.randbelow(250) / 1000  # those that failed together come back apart
+        return {"state": JobState.QUEUED, "error": why, "run_at": self._clock() + wait * jitter}
+
+    async def _record(self, job: JobContext, news: dict[str, Any]) -> None:
+        state = news["state"]
+        values = {**news, "lease_id": None, "lease_expires_at": None}
+        if state is not JobState.QUEUED:
+            values |= {"finished_at": self._clock(), "dedup_key": None}
+        try:
+            async with open_system_work(self._sessions, clock=self._clock) as work:
+                kept = await work.session.scalar(
+                    update(Job)
+                    .where(held(job))
+                    .values(values)
+                    .returning(Job.id)
+                    .execution_options(synchronize_session=False)
+                )
+        except MaestroError as away:  # the lease runs out, and the job is run again
+            log.warning("jobs.record_failed", kind=job.kind, reason=away.code)
+            return
+        if kept is None:
+            log.warning("jobs.lease_lost", kind=job.kind)
+        else:
+            log.info("jobs.attempted", kind=job.kind, state=str(state), attempt=job.attempt)
+
+    async def _take_back(self) -> None:
+        async with open_system_work(self._sessions, clock=self._clock) as work:
+            left = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < work.now)
+            if await work.session.scalar(select(Job.id).where(left).limit(1)) is None:
+                return
+            free: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
+            gone = free | {"finished_at": work.now, "dedup_key": None}
+            for which, values in (
+                (Job.cancel_requested, gone | {"state": JobState.CANCELLED}),
+                (
+                    Job.attempts >= Job.max_attempts,
+                    gone | {"state": JobState.FAILED, "error": _DIED},
+                ),
+                (
+                    Job.attempts < Job.max_attempts,
+                    free | {"state": JobState.QUEUED, "run_at": work.now},
+                ),
+            ):
+                await work.session.execute(
+                    update(Job)
+                    .where(left, which)
+                    .values(values)
+                    .execution_options(synchronize_session=False)
+                )
