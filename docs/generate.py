@@ -68,7 +68,10 @@ def permissions_page() -> str:
 def errors() -> dict[str, type[MaestroError]]:
     """Every error of the product by its code."""
     for module in pkgutil.walk_packages(maestro_ml.__path__, "maestro_ml."):
-        if "migrations.versions" not in module.name and not module.name.endswith("__main__"):
+        if (
+            not module.name.endswith(("migrations.env", "__main__"))
+            and ".versions" not in module.name
+        ):
             importlib.import_module(module.name)
     found: dict[str, type[MaestroError]] = {}
     for kind in _below(MaestroError):
@@ -88,7 +91,7 @@ def _family(kind: type[MaestroError], table: dict[type[MaestroError], Any]) -> A
 
 
 def problem_page(kind: type[MaestroError]) -> str:
-    status = _family(kind, dict(STATUS)) or 500
+    status = _family(kind, dict(STATUS)) or getattr(kind, "status", 500)
     wire = _family(kind, dict(CODES))
     meaning = " ".join((kind.__doc__ or "").split())
     shown = f"On the MLflow wire: {wire[0]} `{wire[1]}`." if wire else ""
@@ -105,7 +108,7 @@ def errors_page() -> str:
         "|---|---|---|",
     ]
     for code, kind in errors().items():
-        status = _family(kind, dict(STATUS)) or 500
+        status = _family(kind, dict(STATUS)) or getattr(kind, "status", 500)
         meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
         lines.append(f"| [`{code}`](../problems/{code}.md) | {status} | {meaning} |")
     return "\n".join(lines) + "\n"
@@ -143,7 +146,7 @@ def cli_page() -> str:
 def _parameter(parameter: Any) -> str:
     names = ", ".join(f"`{name}`" for name in parameter.opts)
     if parameter.param_type_name == "argument":
-        names = f"`{parameter.human_readable_name}`"
+        names = f"`{parameter.name.upper()}`"
     return f"| {names} | {getattr(parameter, 'help', None) or ''} |"
 
 

@@ -13,7 +13,10 @@ RAW_CALLS = {"text", "literal_column", "exec_driver_sql"}
 # Modules that may build statements, beside `db`.
 SQL_ROOMS = {"models", "service", "search", "handlers", "lookup", "worker", "schedules", "context"}
 # Part of a verb that has asked, or no verb of a caller's.
-NOT_VERBS: dict[str, str] = {"jobs.publish": "announces what a verb did that has asked"}
+NOT_VERBS: dict[str, str] = {
+    "jobs.enqueue": "part of a verb that has asked",
+    "jobs.publish": "announces what a verb did that has asked",
+}
 # Above tenants, with a caller: only these packages may have such a unit of work.
 ABOVE_TENANTS = {"db", "http", "identity", "tenancy", "audit"}
 # Heavy modules that one command needs and every other would wait for.

@@ -115,16 +115,16 @@ async def test_a_blob_comes_back_as_it_was_sent(blobs: Blobs) -> None:
 
 async def test_a_blob_of_several_parts_comes_back_as_it_was_sent(blobs: Blobs) -> None:
     key = BlobKey.new(LAB)
-    stored = await blobs.put(key, many(40))
-    sent = b"".join([chunk async for chunk in many(40)])
-    assert (stored.size, stored.sha256) == (40 * MEBIBYTE, hashlib.sha256(sent).hexdigest())
+    stored = await blobs.put(key, many(20))
+    sent = b"".join([chunk async for chunk in many(20)])
+    assert (stored.size, stored.sha256) == (20 * MEBIBYTE, hashlib.sha256(sent).hexdigest())
     assert await content(blobs, key) == sent
-    assert await content(blobs, key, start=17 * MEBIBYTE - 1, end=17 * MEBIBYTE + 1) == b"\x10\x11"
+    assert await content(blobs, key, start=16 * MEBIBYTE - 1, end=16 * MEBIBYTE + 1) == b"\x0f\x10"
 
 
 async def test_a_large_blob_is_read_in_pieces(blobs: Blobs) -> None:
     key = BlobKey.new(LAB)
-    await blobs.put(key, many(40))
+    await blobs.put(key, many(20))
     sizes = [len(chunk) async for chunk in blobs.read(key)]
     assert max(sizes) <= 8 * MEBIBYTE
 
@@ -139,8 +139,10 @@ async def test_an_empty_blob_is_a_blob(blobs: Blobs) -> None:
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(0, None), (3, None), (3, 7), (0, 1), (7, 99), (9, 10), (10, None), (10, 12), (99, None)]
-    + [(5, 5), (7, 3), (0, 0)],
+    [
+        *[(0, None), (3, None), (3, 7), (0, 1), (7, 99), (9, 10)],
+        *[(10, None), (10, 12), (99, None), (5, 5), (7, 3), (0, 0)],
+    ],
 )
 async def test_a_range_is_what_a_slice_would_be(blobs: Blobs, start: int, end: int | None) -> None:
     key = await a_blob(blobs, b"0123456789")
@@ -153,18 +155,21 @@ async def test_a_range_of_an_empty_blob_is_empty(blobs: Blobs) -> None:
     assert await content(blobs, key, start=0, end=5) == b""
 
 
-@pytest.mark.parametrize("somebody_stored", [False, True])
-async def test_what_was_never_stored_is_not_found(blobs: Blobs, somebody_stored: bool) -> None:
-    if somebody_stored:
-        await a_blob(blobs)
+async def test_what_was_never_stored_is_not_found(blobs: Blobs) -> None:
+    await a_blob(blobs)
     missing = BlobKey.new(LAB)
     with pytest.raises(BlobNotFound):
         await blobs.size(missing)
     for slice in ({}, {"start": 3}, {"start": 0, "end": 5}, {"start": 5, "end": 5}):
         with pytest.raises(BlobNotFound):
             await content(blobs, missing, **slice)
-    await blobs.delete(missing)
-    await blobs.delete_tenant(LAB) if not somebody_stored else None
+
+
+async def test_a_store_that_was_never_used_is_empty(blobs: Blobs) -> None:
+    with pytest.raises(BlobNotFound):
+        await blobs.size(BlobKey.new(LAB))
+    await blobs.delete(BlobKey.new(LAB))
+    await blobs.delete_tenant(LAB)
 
 
 async def test_a_deleted_blob_is_gone(blobs: Blobs, left: Leftovers) -> None:
@@ -176,7 +181,7 @@ async def test_a_deleted_blob_is_gone(blobs: Blobs, left: Leftovers) -> None:
     assert left.all() == [str(kept)]
 
 
-@pytest.mark.parametrize("count", [1, 40], ids=["one part", "several parts"])
+@pytest.mark.parametrize("count", [1, 20], ids=["one part", "several parts"])
 async def test_one_byte_too_many_leaves_nothing(blobs: Blobs, left: Leftovers, count: int) -> None:
     limit = count * MEBIBYTE
     with pytest.raises(BlobTooLarge) as refused:
@@ -187,13 +192,13 @@ async def test_one_byte_too_many_leaves_nothing(blobs: Blobs, left: Leftovers, c
 
 
 async def test_what_is_too_large_is_not_read_to_its_end(blobs: Blobs) -> None:
-    source = many(40)
+    source = many(20)
     with pytest.raises(BlobTooLarge):
         await blobs.put(BlobKey.new(LAB), source, limit=2 * MEBIBYTE)
     assert (await anext(source))[0] == 3
 
 
-@pytest.mark.parametrize("count", [1, 40], ids=["one part", "several parts"])
+@pytest.mark.parametrize("count", [1, 20], ids=["one part", "several parts"])
 @pytest.mark.parametrize("failure", [ConnectionResetError, ZeroDivisionError])
 async def test_a_source_that_fails_leaves_nothing(
     blobs: Blobs, left: Leftovers, count: int, failure: type[Exception]
@@ -215,7 +220,7 @@ async def test_a_sender_who_goes_away_leaves_nothing(blobs: Blobs, left: Leftove
     sent = asyncio.Event()
 
     async def stalling() -> AsyncIterator[bytes]:
-        async for chunk in many(40):
+        async for chunk in many(20):
             yield chunk
         sent.set()
         await asyncio.sleep(60)
@@ -232,13 +237,13 @@ async def test_nobody_reads_a_blob_before_it_is_whole(blobs: Blobs) -> None:
     key = BlobKey.new(LAB)
 
     async def watched() -> AsyncIterator[bytes]:
-        async for chunk in many(40):
+        async for chunk in many(20):
             yield chunk
         with pytest.raises(BlobNotFound):
             await blobs.size(key)
 
     await blobs.put(key, watched())
-    assert await blobs.size(key) == 40 * MEBIBYTE
+    assert await blobs.size(key) == 20 * MEBIBYTE
 
 
 async def test_a_stored_blob_is_never_overwritten(blobs: Blobs) -> None:
@@ -291,7 +296,12 @@ async def test_a_blob_is_on_the_disk_before_it_is_told(
 ) -> None:
     synced: list[int] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), sync(fd)))
+
+    def watched(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
     key = await a_blob(Blobs.open(Settings(data=tmp_path)))
     file = tmp_path / "files" / str(key)
     assert synced == [path.stat().st_ino for path in (file, *list(file.parents)[:4])]
@@ -367,8 +377,11 @@ def test_the_keys_are_shown_nowhere(endpoint: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "bucket", "s3://", "s3:///prefix", "s3://bucket/../other", "s3://bucket//prefix"]
-    + ["https://bucket", "s3://id:hush@bucket", "s3://bucket:80", "s3://bucket?x=y", "s3://b\n"],
+    [
+        *["", "bucket", "s3://", "s3:///prefix", "s3://bucket/../other", "s3://bucket//prefix"],
+        *["https://bucket", "s3://id:hush@bucket", "s3://bucket:80", "s3://bucket?x=y"],
+        *["s3://b", "s3://bucket\n", "file:///tmp"],
+    ],
 )
 def test_a_url_that_names_no_bucket_is_refused_by_the_settings_name(url: str) -> None:
     with pytest.raises(Invalid, match="MAESTRO_STORAGE__URL") as refused:

@@ -4,10 +4,13 @@ uvicorn maestro_ml.api.main:app
 """
 
 import asyncio
+import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -179,8 +182,16 @@ def setup_command(url: str, secret: str) -> str:
     """What the first admin types."""
     return (
         "There is no platform admin yet. Become the one, once, with\n"
-        f"    maestro admin setup --url {url} --token {secret}"
+        f"    {_program()} admin setup --url {url} --token {secret}"
     )
+
+
+def _program() -> str:
+    """The command line that belongs to this server, as a shell here finds it."""
+    beside = Path(sys.executable).with_name("maestro")
+    if shutil.which("maestro") == str(beside) or not beside.exists():
+        return "maestro"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def _mount(app: FastAPI) -> None:

@@ -17,6 +17,8 @@ class MaestroError(Exception):
 
 
 class Invalid(MaestroError):
+    """What was sent breaks a rule; `faults` or the sentence names the field."""
+
     code = "invalid"
 
 
@@ -30,6 +32,8 @@ class Unauthenticated(MaestroError):
 
 
 class Forbidden(MaestroError):
+    """You are known, and your role or your key's scope is too low for this."""
+
     code = "forbidden"
 
 
@@ -43,10 +47,14 @@ class NotFound(MaestroError):
 
 
 class AlreadyExists(MaestroError):
+    """Something with that name or key is there already."""
+
     code = "already-exists"
 
 
 class Conflict(MaestroError):
+    """The state of things does not allow it now."""
+
     code = "conflict"
 
 
@@ -67,4 +75,6 @@ class TooMany(MaestroError):
 
 
 class Unavailable(MaestroError):
+    """Something the server needs does not answer right now: try again in a moment."""
+
     code = "unavailable"

@@ -60,7 +60,14 @@ def configure(log: Log) -> None:
     root.handlers = [handler]
     root.setLevel(log.level.upper())
     # What a line of theirs would say is said by our own, or by nobody.
-    for noisy in ("uvicorn.access", "uvicorn.error", "uvicorn", "alembic", "aiosqlite"):
+    for noisy in (
+        "uvicorn",
+        "uvicorn.access",
+        "uvicorn.error",
+        "alembic",
+        "aiosqlite",
+        "sqlalchemy",
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[

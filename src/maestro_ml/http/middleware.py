@@ -17,7 +17,14 @@ from maestro_ml.core.ids import new_id
 from maestro_ml.core.settings import Settings
 from maestro_ml.http.deps import Runtime
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.problems import BadRequest, answer, broken
+from maestro_ml.http.problems import (
+    BadRequest,
+    BodyEncoded,
+    BodyTooLarge,
+    BodyTooSlow,
+    answer,
+    broken,
+)
 
 log = structlog.get_logger()
 # Nobody has to be somebody for these. `/metrics` asks for a token of its own.
@@ -174,7 +181,7 @@ class BodyLimit:
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         headers = request.headers
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise BadRequest(415, "Compressed bodies are not taken: send it as it is.")
+            raise BodyEncoded("Compressed bodies are not taken: send it as it is.")
         promised = headers.get("content-length", "0")
         if not promised.isdecimal() or int(promised[:20]) > self._limit:
             raise self._too_large()
@@ -195,10 +202,10 @@ class BodyLimit:
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
-            raise BadRequest(408, "The body took too long to arrive.") from None
+            raise BodyTooSlow("The body took too long to arrive.") from None
 
-    def _too_large(self) -> BadRequest:
-        return BadRequest(413, f"The body is larger than {self._limit} bytes: send less at once.")
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._limit} bytes: send less at once.")
 
 
 def _visible(text: str, longest: int) -> str:

@@ -1,7 +1,6 @@
 """Errors on the wire: RFC 9457 problem details, unless a protocol brings a shape of its own."""
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,21 +21,60 @@ STATUS: dict[type[errors.MaestroError], int] = {
     errors.TooMany: 429,
     errors.Unavailable: 503,
 }
-_UNREADABLE = HTTPStatus.BAD_REQUEST
+_UNREADABLE = 400
 _MOST_FAULTS = 50
 _LONGEST_WORD = 200
 
 
 class BadRequest(errors.MaestroError):
-    """What the web framework refuses before any use case: an address, a method, a body."""
+    """The web framework refuses the request before any use case sees it."""
 
     code = "bad-request"
+    status = 400
 
-    def __init__(self, status: int, detail: str | None = None) -> None:
-        phrase = HTTPStatus(status).phrase
-        super().__init__(detail or f"{phrase}: check the address, the method and the body.")
-        self.code = phrase.lower().replace(" ", "-")
-        self.status = status
+    def __init__(self, detail: str = "The request cannot be read: check how it is built.") -> None:
+        super().__init__(detail)
+
+
+class UnknownAddress(BadRequest):
+    """Nothing is served at this address."""
+
+    code = "unknown-address"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this address: /docs lists what there is.")
+
+
+class MethodNotAllowed(BadRequest):
+    """The address exists and takes other methods; the header `Allow` names them."""
+
+    code = "method-not-allowed"
+    status = 405
+
+    def __init__(self) -> None:
+        super().__init__("This address does not take this method.")
+
+
+class BodyTooSlow(BadRequest):
+    """The body did not arrive in time."""
+
+    code = "body-too-slow"
+    status = 408
+
+
+class BodyTooLarge(BadRequest):
+    """The body has more bytes than this address takes."""
+
+    code = "body-too-large"
+    status = 413
+
+
+class BodyEncoded(BadRequest):
+    """The body is compressed, and compressed bodies are not taken."""
+
+    code = "body-encoded"
+    status = 415
 
 
 def status_of(error: errors.MaestroError) -> int:
@@ -96,9 +134,12 @@ def install(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         if error.status_code == _UNREADABLE:
             return answer(request, errors.Invalid("The body cannot be read as JSON."))
-        response = answer(request, BadRequest(error.status_code))
+        response = answer(request, _REFUSALS.get(error.status_code, BadRequest)())
         response.headers.update(error.headers or {})
         return response
+
+
+_REFUSALS: Mapping[int, Callable[[], BadRequest]] = {404: UnknownAddress, 405: MethodNotAllowed}
 
 
 def _word(part: object) -> object:

@@ -30,6 +30,8 @@ class TooManyPasswords(TooMany):
 
 
 class EmailInvalid(Invalid):
+    """This cannot be an e-mail address."""
+
     code = "email-invalid"
 
     def __init__(self, why: str) -> None:
@@ -37,6 +39,8 @@ class EmailInvalid(Invalid):
 
 
 class EmailTaken(AlreadyExists):
+    """The address has an account: sign in, or accept the invitation with its password."""
+
     code = "email-taken"
 
     def __init__(self) -> None:
@@ -53,6 +57,8 @@ class WrongCredentials(Unauthenticated):
 
 
 class RegistrationClosed(Forbidden):
+    """The server takes people by invitation only, or nobody by themselves."""
+
     code = "registration-closed"
 
     def __init__(self, how: str) -> None:
@@ -78,6 +84,8 @@ class SecretKeyRefused(Invalid):
 
 
 class AlreadyMember(AlreadyExists):
+    """The person has a place in the tenant already."""
+
     code = "already-member"
 
     def __init__(self) -> None:
@@ -85,6 +93,8 @@ class AlreadyMember(AlreadyExists):
 
 
 class UserNotFound(NotFound):
+    """Nobody of that id is in your tenant."""
+
     code = "user-not-found"
 
     def __init__(self) -> None:
@@ -113,6 +123,8 @@ class InvitationInvalid(Invalid):
 
 
 class InvitationNotFound(NotFound):
+    """The tenant has no such invitation that is still open."""
+
     code = "invitation-not-found"
 
     def __init__(self) -> None:
@@ -132,6 +144,8 @@ class SetupRefused(Unauthenticated):
 
 
 class ApiKeyNotFound(NotFound):
+    """You have no such key in this tenant, or it was revoked."""
+
     code = "api-key-not-found"
 
     def __init__(self) -> None:

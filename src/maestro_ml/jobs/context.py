@@ -63,7 +63,7 @@ class JobContext:
             JobCancelled: the job is to stop here.
             LeaseLost: it is another worker's by now.
         """
-        await self._report(progress=min(max(done, 0.0), 1.0), message=message)
+        await self._report(progress=min(max(0.0, done), 1.0), message=message)
 
     async def heartbeat(self) -> None:
         """Keep the job, and hear whether it should stop; the worker does this in between, too.

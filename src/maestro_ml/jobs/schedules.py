@@ -6,13 +6,12 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from maestro_ml.core.access import Access
 from maestro_ml.core.clock import Clock
 from maestro_ml.core.ids import new_id
-from maestro_ml.db.upsert import insert_or_ignore
-from maestro_ml.db.work import Sessions, SystemWork, open_system_work, open_work
+from maestro_ml.db.upsert import upsert
+from maestro_ml.db.work import Sessions, SystemWork, open_system_work
 from maestro_ml.jobs.models import Schedule
-from maestro_ml.jobs.service import enqueue
+from maestro_ml.jobs.service import enqueue_scheduled
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
 
@@ -37,7 +36,7 @@ async def declare(sessions: Sessions, every: Sequence[Every], clock: Clock) -> N
             }
             for one in every
         ]
-        await insert_or_ignore(work, Schedule, rows, key=("kind",))
+        await upsert(work, Schedule, rows, key=("kind",), change=("every_seconds",))
         await work.session.execute(
             delete(Schedule).where(Schedule.kind.not_in([one.kind for one in every]))
         )
@@ -52,18 +51,18 @@ async def queue_due(sessions: Sessions, every: Sequence[Every], clock: Clock) ->
             )
             if await work.session.scalar(due) is None:
                 continue
-        # The job first: dying in between repeats it, and its key makes one of the two.
-        access = Access.system(DEFAULT_TENANT_ID)
-        async with open_work(sessions, access, clock=clock) as own:
-            await enqueue(own, one.kind, {}, dedup_key="scheduled")
         async with open_system_work(sessions, clock=clock) as work:
-            await _move_on(work, one)
+            if await _move_on(work, one):
+                await enqueue_scheduled(work, DEFAULT_TENANT_ID, one.kind)
 
 
-async def _move_on(work: SystemWork, one: Every) -> None:
-    await work.session.execute(
+async def _move_on(work: SystemWork, one: Every) -> bool:
+    """Whether it was due until now."""
+    moved = await work.session.scalar(
         update(Schedule)
         .where(Schedule.kind == one.kind, Schedule.next_run_at <= work.now)
         .values(next_run_at=work.now + one.every)
+        .returning(Schedule.id)
         .execution_options(synchronize_session=False)
     )
+    return moved is not None

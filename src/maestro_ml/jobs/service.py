@@ -15,12 +15,13 @@ from maestro_ml.core.access import ActorKind, Permission
 from maestro_ml.core.paging import Page, PageRequest
 from maestro_ml.db.paging import page_of
 from maestro_ml.db.upsert import insert_or_ignore
-from maestro_ml.db.work import Work
+from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.errors import JobEnded, JobNotFound
 from maestro_ml.jobs.models import ENDED, Job, JobState
 from maestro_ml.jobs.schemas import JobFilter
 
 MAX_ATTEMPTS = 5
+KEY = ("kind", "dedup_key")
 
 
 async def publish(work: Work, event: str, **facts: object) -> None:
@@ -60,9 +61,20 @@ async def enqueue(
         work.session.add(job)
         await work.session.flush()
         return job
-    await insert_or_ignore(work, Job, [_values(job)], key=("kind", "dedup_key"))
     same = select(Job).where(Job.kind == kind, Job.dedup_key == dedup_key)
-    return (await work.session.scalars(same)).one()
+    await insert_or_ignore(work, Job, [_values(job)], key=KEY)
+    found = (await work.session.scalars(same)).one_or_none()
+    if found is None:  # it ended in between, and its key is free
+        await insert_or_ignore(work, Job, [_values(job)], key=KEY)
+        found = (await work.session.scalars(same)).one()
+    return found
+
+
+async def enqueue_scheduled(work: SystemWork, tenant_id: UUID, kind: str) -> None:
+    """Add a job as the platform, unless the one of the last time has not ended yet."""
+    job = Job(kind=kind, payload={}, run_at=work.now, dedup_key="scheduled", created_at=work.now)
+    row = _values(job) | {"tenant_id": tenant_id}
+    await insert_or_ignore(work, Job, [row], key=KEY)
 
 
 async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Job]:

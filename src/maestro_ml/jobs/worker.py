@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import func, select, update
 
 from maestro_ml.core.clock import Clock, utc_now
-from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.errors import MaestroError, Unavailable
 from maestro_ml.core.ids import new_id
 from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.jobs import schedules
@@ -30,6 +30,7 @@ POLL = 0.5  # seconds between looks at an empty queue
 TEND = 5.0  # seconds between looks at leases and schedules
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(hours=1)
+_CLAIMING = 0x6A6F6273  # the advisory lock of whoever claims: "jobs"
 _DIED = "The worker that ran it ended without a word, too often."
 _BROKE = "Something broke in it; the log says what, under the job's id."
 
@@ -52,25 +53,22 @@ class Worker:
         self._clock = clock
         self._lease = lease
         self._running: set[asyncio.Task[None]] = set()
+        self._taking = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._tended = 0.0
 
     async def run(self) -> None:
         """Until `stop`: take what is due, at most so many at a time."""
         while not self._stopping.is_set():
-            try:
+            async with self._taking:
                 claimed = await self._next()
-            except MaestroError as away:  # the database; it comes back
-                log.warning("jobs.queue_unreachable", reason=away.code)
-                claimed = None
-            except Exception:  # the worker outlives its own mistakes, too
-                log.exception("jobs.broken_loop")
-                claimed = None
+                if claimed is not None:
+                    task = asyncio.create_task(self._work_on(claimed))
+                    self._running.add(task)
+                    task.add_done_callback(self._running.discard)
             if claimed is not None:
-                task = asyncio.create_task(self._work_on(claimed))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-            elif len(self._running) >= self._concurrency:
+                continue
+            if len(self._running) >= self._concurrency:
                 await asyncio.wait(self._running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             else:
                 with suppress(TimeoutError):
@@ -79,6 +77,8 @@ class Worker:
     async def stop(self, patience: float = 5.0) -> None:
         """Take nothing more. What is under way has so many seconds, and is then given back."""
         self._stopping.set()
+        async with self._taking:  # what is being claimed is under way as well
+            pass
         if self._running:
             await asyncio.wait(self._running, timeout=patience)
         for task in self._running:
@@ -100,12 +100,17 @@ class Worker:
 
     async def _next(self) -> JobContext | None:
         now = asyncio.get_running_loop().time()
-        if now - self._tended >= TEND:
-            self._tended = now
-            await self.tend()
-        if len(self._running) >= self._concurrency:
-            return None
-        return await self._claim()
+        try:
+            if now - self._tended >= TEND:
+                self._tended = now
+                await self.tend()
+            if len(self._running) < self._concurrency:
+                return await self._claim()
+        except MaestroError as away:  # the database; it comes back
+            log.warning("jobs.queue_unreachable", reason=away.code)
+        except Exception:  # the worker outlives its own mistakes, too
+            log.exception("jobs.broken_loop")
+        return None
 
     async def _claim(self) -> JobContext | None:
         due = (Job.state == JobState.QUEUED) & Job.kind.in_(list(self._handlers))
@@ -127,6 +132,10 @@ class Worker:
         )
         lease_id = new_id()
         async with open_system_work(self._sessions, clock=self._clock) as work:
+            if self._sessions.engines.dialect == "postgresql":
+                # Two that count a tenant's jobs at once would both find room. SQLite's writers
+                # come one by one.
+                await work.session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
             first = (
                 select(Job.id)
                 .where(due, Job.run_at <= work.now, Job.tenant_id.in_(free))
@@ -174,17 +183,21 @@ class Worker:
         try:
             await handling
             news: dict[str, Any] = {"state": JobState.DONE, "progress": 1.0, "result": job.result}
+            news["error"] = None
         except JobCancelled:
             news = {"state": JobState.CANCELLED}
         except LeaseLost:
             log.warning("jobs.lease_lost", kind=job.kind)
             return
         except asyncio.CancelledError:
-            if not beating.done():  # the worker ends: the job is given back as it was
-                handling.cancel()
+            if _cancelled():  # the worker ends: the job is given back as it was
                 await self._record(job, {"state": JobState.QUEUED, "attempts": Job.attempts - 1})
                 raise
-            news = {"state": JobState.CANCELLED} if beating.result() else {}
+            if not beating.done():  # the handler itself waited for what was cancelled
+                log.exception("jobs.broken", kind=job.kind)
+                news = self._failed(job, _BROKE)
+            else:
+                news = {"state": JobState.CANCELLED} if beating.result() else {}
         except MaestroError as expected:
             news = self._failed(job, expected.detail)
         except Exception:  # the worker outlives every handler
@@ -192,8 +205,13 @@ class Worker:
             news = self._failed(job, _BROKE)
         finally:
             beating.cancel()
-        if news:
+        if not news:
+            return
+        try:
             await self._record(job, news)
+        except Exception:  # a result that the database cannot hold
+            log.exception("jobs.broken", kind=job.kind)
+            await self._record(job, self._failed(job, _BROKE))
 
     async def _beat(self, job: JobContext, handling: asyncio.Future[None]) -> bool:
         """Renew the lease until the handler ends. True: it was stopped because somebody asked."""
@@ -209,36 +227,43 @@ class Worker:
                 return False
             except MaestroError as away:
                 log.warning("jobs.heartbeat_failed", reason=away.code)
+            except Exception:  # the lease lasts for another two
+                log.exception("jobs.broken_heartbeat")
         return False
 
     def _failed(self, job: JobContext, why: str) -> dict[str, Any]:
         if job.attempt >= job.max_attempts:
             return {"state": JobState.FAILED, "error": why}
-        wait = min(FIRST_RETRY * 2 ** (job.attempt - 1), LONGEST_RETRY)
+        wait = min(FIRST_RETRY * 2 ** min(job.attempt - 1, 20), LONGEST_RETRY)
         jitter = 1 + secrets.randbelow(250) / 1000  # those that failed together come back apart
         return {"state": JobState.QUEUED, "error": why, "run_at": self._clock() + wait * jitter}
 
     async def _record(self, job: JobContext, news: dict[str, Any]) -> None:
-        state = news["state"]
-        values = {**news, "lease_id": None, "lease_expires_at": None}
-        if state is not JobState.QUEUED:
-            values |= {"finished_at": self._clock(), "dedup_key": None}
+        free: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
+        ended = free | {"finished_at": self._clock(), "dedup_key": None}
+        outcomes = [(held(job), news | (free if news["state"] is JobState.QUEUED else ended))]
+        if news["state"] is JobState.QUEUED:  # unless it was asked to stop meanwhile
+            stopped = ended | {"state": JobState.CANCELLED}
+            outcomes.insert(0, (held(job) & Job.cancel_requested, stopped))
         try:
             async with open_system_work(self._sessions, clock=self._clock) as work:
-                kept = await work.session.scalar(
-                    update(Job)
-                    .where(held(job))
-                    .values(values)
-                    .returning(Job.id)
-                    .execution_options(synchronize_session=False)
-                )
-        except MaestroError as away:  # the lease runs out, and the job is run again
+                for which, values in outcomes:
+                    kept = await work.session.scalar(
+                        update(Job)
+                        .where(which)
+                        .values(values)
+                        .returning(Job.state)
+                        .execution_options(synchronize_session=False)
+                    )
+                    if kept is not None:
+                        break
+        except Unavailable as away:  # the lease runs out, and the job is run again
             log.warning("jobs.record_failed", kind=job.kind, reason=away.code)
             return
         if kept is None:
             log.warning("jobs.lease_lost", kind=job.kind)
         else:
-            log.info("jobs.attempted", kind=job.kind, state=str(state), attempt=job.attempt)
+            log.info("jobs.attempted", kind=job.kind, state=str(kept), attempt=job.attempt)
 
     async def _take_back(self) -> None:
         async with open_system_work(self._sessions, clock=self._clock) as work:
@@ -264,3 +289,9 @@ class Worker:
                     .values(values)
                     .execution_options(synchronize_session=False)
                 )
+
+
+def _cancelled() -> bool:
+    """Somebody cancelled this very task, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -4,6 +4,8 @@ from maestro_ml.core.errors import AlreadyExists, Conflict, Invalid, NotFound
 
 
 class ProjectNotFound(NotFound):
+    """There is no such project, or not for you."""
+
     code = "project-not-found"
 
     def __init__(self) -> None:
@@ -11,6 +13,8 @@ class ProjectNotFound(NotFound):
 
 
 class NoProject(NotFound):
+    """You see no project that runs could land in."""
+
     code = "no-project"
 
     def __init__(self) -> None:
@@ -20,6 +24,8 @@ class NoProject(NotFound):
 
 
 class ProjectNameTaken(AlreadyExists):
+    """Another project of the tenant has the name, perhaps a private one."""
+
     code = "project-name-taken"
 
     def __init__(self, name: str) -> None:
@@ -27,6 +33,8 @@ class ProjectNameTaken(AlreadyExists):
 
 
 class ProjectSlugTaken(AlreadyExists):
+    """Another project of the tenant has the slug, perhaps a private one."""
+
     code = "project-slug-taken"
 
     def __init__(self, slug: str) -> None:
@@ -47,6 +55,8 @@ class ProjectInvalid(Invalid):
 
 
 class DeleteUnconfirmed(Invalid):
+    """A project is deleted only when its slug is given as `confirm`."""
+
     code = "project-delete-unconfirmed"
 
     def __init__(self, slug: str) -> None:
@@ -58,6 +68,8 @@ class DeleteUnconfirmed(Invalid):
 
 
 class MemberNotFound(NotFound):
+    """The person is not in the team."""
+
     code = "project-member-not-found"
 
     def __init__(self) -> None:
@@ -65,6 +77,8 @@ class MemberNotFound(NotFound):
 
 
 class PersonNotFound(NotFound):
+    """Nobody in your tenant has that id or address."""
+
     code = "person-not-found"
 
     def __init__(self) -> None:
@@ -72,6 +86,8 @@ class PersonNotFound(NotFound):
 
 
 class MemberExists(AlreadyExists):
+    """The person is in the team already."""
+
     code = "project-member-exists"
 
     def __init__(self) -> None:
@@ -79,6 +95,8 @@ class MemberExists(AlreadyExists):
 
 
 class LastMaintainer(Conflict):
+    """A private project keeps somebody who can manage it."""
+
     code = "last-maintainer"
 
     def __init__(self) -> None:

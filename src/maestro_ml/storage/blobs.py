@@ -124,8 +124,8 @@ class Blobs:
             with _finding():
                 found = await self._place.store().get_async(str(key), options=options)
         except Unavailable:
-            # The stores have no name of their own for a range behind the end.
-            if start and start >= await self.size(key):
+            # obstore has no name of its own for a range that lies behind the end.
+            if options and start >= await self.size(key):
                 return
             raise
         stream = aiter(found.stream(_CHUNK))

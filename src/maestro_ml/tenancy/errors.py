@@ -4,6 +4,8 @@ from maestro_ml.core.errors import AlreadyExists
 
 
 class TenantSlugTaken(AlreadyExists):
+    """Another tenant has the slug."""
+
     code = "tenant-slug-taken"
 
     def __init__(self, slug: str) -> None:
