@@ -1,57 +1,25 @@
 """The specification's ten scenarios, by its names and in its order, on a live server."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
-from maestro_ml.core.settings import Settings
-from maestro_ml.db.engine import make_engines
-from maestro_ml.db.work import Sessions
-from maestro_ml.identity.runtime import Identity
-from maestro_ml.projects.routes import router as projects
 from support.databases import PostgresDatabases, SqliteDatabases
-from support.served import served
-from support.signin import API, a_password, signin_app
+from support.live import LiveServer, a_password
 
 PASSWORD, WRONG = a_password(), a_password()
-
-
-def a_whole_app(url: str, folder: Path) -> FastAPI:
-    """Sign-in, projects and a health check over a database; it opens all when it is served."""
-    settings = Settings(data=folder)
-    engines = make_engines(url)
-    sessions = Sessions(engines)
-    identity = Identity.build(settings, sessions)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await identity.start()
-        yield
-        await identity.stop()
-        await engines.dispose()
-
-    app = signin_app(settings, sessions, identity, lifespan=lifespan)
-    app.include_router(projects, prefix=API)
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
-    return app
 
 
 @pytest.fixture(scope="module")
 async def server(
     databases: PostgresDatabases | SqliteDatabases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
-    async with databases.copy() as url:
-        with served(a_whole_app(url, tmp_path_factory.mktemp("flow"))) as address:
-            yield address
+    async with databases.empty() as url:
+        data = tmp_path_factory.mktemp("flow") / "data"
+        with LiveServer(data, {"MAESTRO_DATABASE__URL": url}) as live:
+            yield live.url
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,24 @@
+"""Starts of the server that do not succeed."""
+
+import os
+import subprocess
+import sys
+
+
+def refused(*args: str, **env: str) -> tuple[int, str]:
+    """The exit code of a start that does not succeed, and what it says."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "maestro_ml.cli.main", "serve", *args],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def is_one_sentence(words: str) -> bool:
+    return len(words.strip().splitlines()) == 1 and words.strip().endswith((".", "`."))
