@@ -29,7 +29,7 @@ check: .venv/dev ## format, lint, types, ranks, migration drift, security lint, 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive src --configfile pyproject.toml
+	$(BIN)/bandit --quiet --severity-level medium --recursive src --configfile pyproject.toml
 	$(BIN)/python -m maestro_ml.migrations.drift
 	$(BIN)/python docs/generate.py --check
 

@@ -222,3 +222,14 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None
     )
     assert (code, is_one_sentence(words)) == (Exit.DATABASE, True), words
     assert "hidden" not in words
+
+
+def test_a_secret_key_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with LiveServer(data):
+        pass
+    for key, why in (("changeme" * 6, "weak"), (os.urandom(32).hex(), "another secret key")):
+        code, words = refused("--port", "0", "--data", str(data), MAESTRO_SECRET_KEY=key)
+        assert (code, is_one_sentence(words)) == (Exit.SETTING, True), words
+        assert why in words
+        assert key not in words

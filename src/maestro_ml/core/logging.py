@@ -23,6 +23,7 @@ _SECRETS = re.compile(
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
 _LONGEST = 8_000
+_POOLS = ("sqlalchemy", "maestro_ml.db.pool")  # the library logs under the name of our class
 
 
 def without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -60,14 +61,7 @@ def configure(log: Log) -> None:
     root.handlers = [handler]
     root.setLevel(log.level.upper())
     # What a line of theirs would say is said by our own, or by nobody.
-    for noisy in (
-        "uvicorn",
-        "uvicorn.access",
-        "uvicorn.error",
-        "alembic",
-        "aiosqlite",
-        "sqlalchemy",
-    ):
+    for noisy in ("uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "aiosqlite", *_POOLS):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[

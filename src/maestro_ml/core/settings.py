@@ -1,12 +1,13 @@
 """Settings, read once at start-up and passed down. Nothing else reads the environment."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +26,11 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _network(text: str) -> str:
+    ip_network(text, strict=False)
+    return text
+
+
 class Server(Group):
     """Where and how the API listens."""
 
@@ -33,7 +39,7 @@ class Server(Group):
     public_url: str | None = Field(
         None, description="The URL people use, for links. Default: the address it listens on."
     )
-    trusted_proxies: list[str] = Field(
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
         [], description="Proxy addresses whose X-Forwarded-For is believed. Default: none."
     )
     ssl_certfile: Path | None = Field(None, description="TLS certificate chain (PEM).")
@@ -155,7 +161,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, _FromFiles(settings_cls), env_settings)
+        return (init_settings, _FromFiles(settings_cls), _FromEnvironment(settings_cls))
 
     @model_validator(mode="after")
     def _no_unknown_names(self) -> Self:
@@ -170,6 +176,13 @@ class Settings(BaseSettings):
                 "`maestro config check` lists the settings there are."
             )
         return self
+
+
+class _FromEnvironment(EnvSettingsSource):
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        """Without the names of files, which would be taken for settings inside a group."""
+        files = {f"{name}_FILE".lower() for name, _ in names_of(self.settings_cls)}
+        return {n: v for n, v in super()._load_env_vars().items() if n.lower() not in files}
 
 
 class _FromFiles(EnvSettingsSource):

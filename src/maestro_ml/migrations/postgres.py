@@ -92,7 +92,7 @@ def open_table(table: str) -> None:
 
 def _create(role: str) -> str:
     return (
-        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN"
+        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN"  # nosec B608
         f" CREATE ROLE {role} NOLOGIN NOINHERIT; END IF;"
         " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )

@@ -21,6 +21,7 @@ from maestro_ml.core.settings import Settings
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.db.work import Sessions
+from maestro_ml.identity.runtime import Identity
 from maestro_ml.migrations.run import upgrade
 
 LONGEST_STOP = 9.5
@@ -70,12 +71,16 @@ def listen(settings: Settings) -> socket.socket:
 
 
 async def prepare_database(settings: Settings) -> None:
-    """Bring it up to date and mark whose it is."""
+    """Bring it up to date, mark whose it is, and see that its secret key is here."""
     url = settings.database_url
     await upgrade(url, wait=LOCK_WAIT)
     engines = make_engines(url)
     try:
-        await claim_mode(Sessions(engines), dev=settings.dev)
+        sessions = Sessions(engines)
+        await claim_mode(sessions, dev=settings.dev)
+        identity = Identity.build(settings, sessions)
+        await identity.start()  # a secret key that does not fit is told before anybody is answered
+        await identity.stop()
     finally:
         await engines.dispose()
 
