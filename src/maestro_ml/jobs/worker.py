@@ -193,11 +193,14 @@ class Worker:
             if _cancelled():  # the worker ends: the job is given back as it was
                 await self._record(job, {"state": JobState.QUEUED, "attempts": Job.attempts - 1})
                 raise
-            if not beating.done():  # the handler itself waited for what was cancelled
+            why = beating.result() if beating.done() else None
+            if why is LeaseLost:
+                return
+            if why is JobCancelled:
+                news = {"state": JobState.CANCELLED}
+            else:  # the handler itself waited for what was cancelled
                 log.exception("jobs.broken", kind=job.kind)
                 news = self._failed(job, _BROKE)
-            else:
-                news = {"state": JobState.CANCELLED} if beating.result() else {}
         except MaestroError as expected:
             news = self._failed(job, expected.detail)
         except Exception:  # the worker outlives every handler
@@ -205,31 +208,28 @@ class Worker:
             news = self._failed(job, _BROKE)
         finally:
             beating.cancel()
-        if not news:
-            return
         try:
             await self._record(job, news)
         except Exception:  # a result that the database cannot hold
             log.exception("jobs.broken", kind=job.kind)
             await self._record(job, self._failed(job, _BROKE))
 
-    async def _beat(self, job: JobContext, handling: asyncio.Future[None]) -> bool:
-        """Renew the lease until the handler ends. True: it was stopped because somebody asked."""
+    async def _beat(
+        self, job: JobContext, handling: asyncio.Future[None]
+    ) -> type[Exception] | None:
+        """Renew the lease until the handler ends; or stop the handler, and say why."""
         while not handling.done():
             await asyncio.sleep(self._lease.total_seconds() / 3)
             try:
                 await job.heartbeat()
-            except JobCancelled:
+            except (JobCancelled, LeaseLost) as why:
                 handling.cancel()
-                return True
-            except LeaseLost:
-                handling.cancel()
-                return False
+                return type(why)
             except MaestroError as away:
                 log.warning("jobs.heartbeat_failed", reason=away.code)
             except Exception:  # the lease lasts for another two
                 log.exception("jobs.broken_heartbeat")
-        return False
+        return None
 
     def _failed(self, job: JobContext, why: str) -> dict[str, Any]:
         if job.attempt >= job.max_attempts:

@@ -17,6 +17,7 @@ def prepare(folder: Path) -> None:
     Raises:
         Refused: it cannot be made or written.
     """
+    os.umask(0o077)  # for the database and whatever else is made in it
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700)
