@@ -3,7 +3,6 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-PORT ?= 8000
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 
@@ -13,10 +12,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 serve: .venv/base ## start Maestro on 127.0.0.1:8000 (PORT=, DATA=)
-	@$(BIN)/maestro serve --port $(PORT) $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/maestro serve $(if $(PORT),--port $(PORT)) $(if $(DATA),--data "$(DATA)")
 
 dev: .venv/base ## the same for trying out: well-known password, reload on change (PORT=, DATA=)
-	@$(BIN)/maestro serve --dev --port $(PORT) $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/maestro serve --dev $(if $(PORT),--port $(PORT)) $(if $(DATA),--data "$(DATA)")
 
 demo: .venv/demo ## show the main job on real data, in a temporary folder
 	@$(BIN)/maestro demo

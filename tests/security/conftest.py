@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from maestro_ml.db.engine import make_engines
+from maestro_ml.db.work import Sessions
 from support.databases import REDIS, PostgresDatabases, SqliteDatabases
-from support.live import Cast, LiveServer, a_cast
+from support.live import METRICS_TOKEN, Cast, LiveServer, a_cast
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +17,21 @@ async def live(
     """`maestro serve` on an empty database of its own, with Redis."""
     data = tmp_path_factory.mktemp("live") / "data"
     async with databases.empty() as url:
-        env = {"MAESTRO_DATABASE__URL": url, "MAESTRO_REDIS__URL": REDIS}
+        env = {
+            "MAESTRO_DATABASE__URL": url,
+            "MAESTRO_REDIS__URL": REDIS,
+            "MAESTRO_SERVER__METRICS_TOKEN": METRICS_TOKEN,
+        }
         with LiveServer(data, env) as server:
             yield server
+
+
+@pytest.fixture(scope="session")
+async def truth(live: LiveServer) -> AsyncIterator[Sessions]:
+    """The server's own database."""
+    engines = make_engines(live.database)
+    yield Sessions(engines)
+    await engines.dispose()
 
 
 @pytest.fixture(scope="session")

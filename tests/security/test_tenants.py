@@ -1,16 +1,22 @@
 """Group D: nobody reaches into another tenant, and nobody rises by asking."""
 
+import asyncio
 import json
 import secrets
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
+from sqlalchemy import func, select, update
 
+from maestro_ml.db.tenants import SYSTEM
+from maestro_ml.db.work import Sessions
+from maestro_ml.projects.models import Project
+from maestro_ml.tenancy.models import Tenant
 from support.live import Cast, a_password, ok
 
 SAME = {"X-Request-ID": "same"}
@@ -244,22 +250,30 @@ def test_an_invitation_is_good_once_and_for_what_it_says(cast: Cast) -> None:
         assert again.json()["detail"] == garbage.json()["detail"]
 
 
-def test_forty_parallel_creates_stop_at_the_limit(cast: Cast) -> None:
+async def test_forty_parallel_creates_stop_at_the_limit(cast: Cast, truth: Sessions) -> None:
     """Tenant B is given room for what it has and ten more; forty try at once."""
-    with cast.client("adminB") as admin:
-        usage = ok(admin.get("/tenants/current"))
-        names = [f"race {secrets.token_hex(6)}" for _ in range(40)]
 
-        def create(name: str) -> int:
-            return admin.post("/projects", json={"name": name}).status_code
+    async def allow(most: int) -> None:
+        async with truth.begin(SYSTEM) as session:
+            await session.execute(
+                update(Tenant).where(Tenant.slug == "tenant-b").values(max_projects=most)
+            )
 
-        with ThreadPoolExecutor(20) as pool:
-            statuses = list(pool.map(create, names))
-        after = ok(admin.get("/tenants/current"))
-    made = statuses.count(201)
-    assert set(statuses) <= {201, 409}
-    assert after["usage"]["projects"] - usage["usage"]["projects"] == made
-    assert after["usage"]["projects"] <= after["limits"]["max_projects"]
+    api = f"{cast.url}/api/v1"
+    async with httpx2.AsyncClient(base_url=api, headers=cast["adminB"].bearer, timeout=60) as admin:
+        before = ok(await admin.get("/tenants/current"))
+        used = before["usage"]["projects"]
+        for _ in range(5):
+            await allow(used + 10)
+            answers = await asyncio.gather(
+                *(admin.post("/projects", json={"name": secrets.token_hex(8)}) for _ in range(40))
+            )
+            assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 30
+            used += 10
+            assert ok(await admin.get("/tenants/current"))["usage"]["projects"] == used
+        async with truth.begin(UUID(before["id"])) as session:
+            assert await session.scalar(select(func.count()).select_from(Project)) == used
+        await allow(before["limits"]["max_projects"])
 
 
 def test_every_mutation_is_in_the_log_without_a_secret(cast: Cast, live: Any) -> None:

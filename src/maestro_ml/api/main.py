@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from maestro_ml.api import reference, system
+from maestro_ml.api.stopping import told_to_stop
 from maestro_ml.core import logging
 from maestro_ml.core.clock import Clock, utc_now
-from maestro_ml.core.settings import Settings
+from maestro_ml.core.settings import Registration, Settings
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.db.work import Listener, Sessions, open_system_work
@@ -68,11 +69,27 @@ SCHEDULES: tuple[Every, ...] = (
 STOP_PATIENCE = 4.0
 
 
-def make_worker(settings: Settings, sessions: Sessions, clock: Clock = utc_now) -> Worker:
+def make_sessions(settings: Settings) -> Sessions:
+    """Sessions of the settings' database, with everybody who listens."""
+    engines = make_engines(
+        settings.database_url,
+        pool_size=settings.database.pool_size,
+        busy_timeout=settings.database.busy_timeout,
+    )
+    return Sessions(engines, LISTENERS)
+
+
+def make_worker(
+    settings: Settings,
+    sessions: Sessions,
+    *,
+    handlers: Mapping[str, Handler] = HANDLERS,
+    clock: Clock = utc_now,
+) -> Worker:
     """A worker for every kind of job there is."""
     return Worker(
         sessions,
-        HANDLERS,
+        handlers,
         every=SCHEDULES,
         concurrency=settings.jobs.concurrency,
         clock=clock,
@@ -105,44 +122,27 @@ def create_app(
 
     `greet` prints the command for the platform's first admin, while there is none.
     """
-    sessions = Sessions(
-        make_engines(
-            settings.database_url,
-            pool_size=settings.database.pool_size,
-            busy_timeout=settings.database.busy_timeout,
-        ),
-        LISTENERS,
-    )
+    sessions = make_sessions(settings)
     identity = Identity.build(settings, sessions, clock)
     blobs = Blobs.open(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logging.configure(settings.log)
-        await open_database(settings, sessions)
-        await identity.start()
-        async with open_system_work(sessions, clock=clock) as work:
-            if settings.dev:
-                await setup_verbs.create_dev_admin(work, identity)
-            else:
-                app.state.setup_secret = await setup_verbs.issue_secret(work)
-        if greet and app.state.setup_secret is not None:
-            sys.stdout.write(setup_command(public_url(settings), app.state.setup_secret) + "\n")
-            sys.stdout.flush()
-        worker = Worker(
-            sessions, handlers, every=SCHEDULES, concurrency=settings.jobs.concurrency, clock=clock
-        )
-        working = None
-        if settings.jobs.worker:
-            await schedules.declare(sessions, SCHEDULES, clock)
-            working = asyncio.create_task(worker.run())
-        yield
-        await worker.stop(STOP_PATIENCE)
-        if working is not None:
-            with suppress(asyncio.CancelledError):
-                await working
-        await identity.stop()
-        await sessions.engines.dispose()
+        async with AsyncExitStack() as open_things:
+            open_things.push_async_callback(sessions.engines.dispose)
+            await open_database(settings, sessions)
+            open_things.push_async_callback(identity.stop)
+            await identity.start()
+            await _first_people(app, greet=greet)
+            worker = make_worker(settings, sessions, handlers=handlers, clock=clock)
+            if settings.jobs.worker:
+                await schedules.declare(sessions, SCHEDULES, clock)
+                working = asyncio.create_task(worker.run())
+                open_things.push_async_callback(lambda: working)
+            open_things.push_async_callback(worker.stop, STOP_PATIENCE)  # the last one goes first
+            with told_to_stop(app.state.runtime.stopping.set, worker.finish):
+                yield
 
     app = FastAPI(
         title="Maestro ML",
@@ -150,6 +150,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a redirect would name whatever host the caller named
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.setup_secret = None
@@ -166,6 +167,20 @@ def create_app(
     app.add_middleware(Authentication, public=public)
     app.add_middleware(Edge, settings=settings, metrics=app.state.metrics)
     return app
+
+
+async def _first_people(app: FastAPI, *, greet: bool) -> None:
+    """Dev mode's admin, or the secret that makes the first one."""
+    runtime: Runtime = app.state.runtime
+    async with open_system_work(runtime.sessions, clock=runtime.clock) as work:
+        if runtime.settings.dev:
+            await setup_verbs.create_dev_admin(work, app.state.identity)
+        else:
+            app.state.setup_secret = await setup_verbs.issue_secret(work)
+    if greet and app.state.setup_secret is not None:
+        command = setup_command(public_url(runtime.settings), app.state.setup_secret)
+        sys.stdout.write(f"{command}\n")
+        sys.stdout.flush()
 
 
 def public_url(settings: Settings) -> str:
@@ -213,7 +228,17 @@ def _mount(app: FastAPI) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`app` is made when a server asks for it, so that importing this module reads no setting."""
-    if name == "app":
-        return create_app(Settings())
-    raise AttributeError(name)
+    """`app` is made when a server asks for it, so that importing this module reads no setting.
+
+    Which address that server listens on is not known here. So nobody registers by themselves
+    unless a setting says so, and dev mode, which is for loopback only, is refused.
+    """
+    if name != "app":
+        raise AttributeError(name)
+    settings = Settings()
+    if settings.dev:
+        raise SystemExit("Dev mode is started by `maestro serve --dev`, which keeps to loopback.")
+    auth = settings.auth
+    if auth.registration is None:
+        auth = auth.model_copy(update={"registration": Registration.INVITE})
+    return create_app(settings.model_copy(update={"auth": auth}))

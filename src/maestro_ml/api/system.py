@@ -14,13 +14,14 @@ from pydantic import Field
 
 from maestro_ml.core.errors import MaestroError, Unauthenticated
 from maestro_ml.core.schemas import View
+from maestro_ml.db.installation import alive
 from maestro_ml.db.work import open_system_work
 from maestro_ml.http.deps import Running
 from maestro_ml.http.metrics import Metrics
 from maestro_ml.identity.runtime import TheIdentity
 from maestro_ml.storage.blobs import Blobs
 
-PATIENCE = 3.0
+PATIENCE = 5.0
 router = APIRouter(tags=["system"])
 
 
@@ -69,8 +70,8 @@ async def read_readiness(
     be away, since the database holds the truth."""
 
     async def database() -> None:
-        async with open_system_work(runtime.sessions, read_only=True):
-            await identity.fresh_keys()
+        async with open_system_work(runtime.sessions, read_only=True) as work:
+            await work.session.scalar(alive())
 
     checks: dict[str, Awaitable[None]] = {"database": database(), "storage": blobs.check()}
     if runtime.settings.redis.url is not None:

@@ -17,10 +17,11 @@ _HIDDEN = "(hidden)"
 _SECRET_NAMES = re.compile(
     r"password|secret|token|authorization|cookie|api_?key$|credential|private", re.IGNORECASE
 )
-# Our own tokens, JWTs, password hashes, and a password inside an address.
+# Our own tokens, JWTs, password hashes, a password in an address, and what follows such a name.
 _SECRETS = re.compile(
     r"ml[a-z]_[0-9A-Za-z]{20,}|eyJ[\w-]{8,}(?:\.[\w-]*)*|\$(?:argon2\w*|2[aby])\$\S+"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"|(?i:(?<=bearer )|(?<=basic )|(?<=password=)|(?<=token=)|(?<=secret=))[^\s&\"']+"
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 _LONGEST = 8_000
 _POOLS = ("sqlalchemy", "maestro_ml.db.pool")  # the library logs under the name of our class
@@ -78,7 +79,7 @@ def configure(log: Log) -> None:
 def _clean(value: Any) -> Any:
     match value:
         case str():
-            return _SECRETS.sub(_HIDDEN, value[:_LONGEST])
+            return _SECRETS.sub(_HIDDEN, value)[:_LONGEST]
         case dict():
             return {
                 name: _HIDDEN if _SECRET_NAMES.search(str(name)) else _clean(one)
@@ -86,4 +87,6 @@ def _clean(value: Any) -> Any:
             }
         case list() | tuple():
             return [_clean(one) for one in value]
-    return value
+        case None | bool() | int() | float():
+            return value
+    return _clean(str(value))

@@ -7,11 +7,20 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -24,6 +33,19 @@ OTHERS_PREFIX = "MAESTRO_TEST_"
 
 class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _listed(value: object) -> object:
+    """A list as the environment has it: comma-separated."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return url
 
 
 def _network(text: str) -> str:
@@ -39,15 +61,27 @@ class Server(Group):
     public_url: str | None = Field(
         None, description="The URL people use, for links. Default: the address it listens on."
     )
-    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
-        [], description="Proxy addresses whose X-Forwarded-For is believed. Default: none."
+    trusted_proxies: Annotated[
+        list[Annotated[str, AfterValidator(_network)]], NoDecode, BeforeValidator(_listed)
+    ] = Field(
+        [],
+        description="Proxy addresses, comma-separated, whose X-Forwarded-For is believed. Default: none.",
     )
     ssl_certfile: Path | None = Field(None, description="TLS certificate chain (PEM).")
     ssl_keyfile: Path | None = Field(None, description="TLS private key (PEM).")
     docs_public: bool = Field(True, description="Serve /docs and /openapi.json to anybody.")
     metrics_token: SecretStr | None = Field(
-        None, description="Bearer token for /metrics. Without one, /metrics is not served."
+        None, description="Bearer token for /metrics. Without one, nobody may read it."
     )
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Self:
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("TLS needs both ssl_certfile and ssl_keyfile")
+        for file in (self.ssl_certfile, self.ssl_keyfile):
+            if file is not None and not file.is_file():
+                raise ValueError(f"TLS: there is no file {file}")
+        return self
 
 
 class Database(Group):
@@ -67,7 +101,9 @@ class Database(Group):
 class Redis(Group):
     """A shared cache of revocations. The database stays the truth."""
 
-    url: SecretStr | None = Field(None, description="`redis://...`. Default: none, not needed.")
+    url: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
+        None, description="`redis://...`. Default: none, not needed."
+    )
 
 
 class Storage(Group):
@@ -166,7 +202,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _no_unknown_names(self) -> Self:
         """A misspelt variable would be ignored in silence: `extra="forbid"` does not see it."""
-        ours = {name.upper() for name in os.environ if name.upper().startswith(PREFIX)}
+        ours = {name for name in os.environ if name.upper().startswith(PREFIX)}
         names = {name for name, _ in names_of(type(self))}
         known = OTHERS | names | {f"{name}_FILE" for name in names}
         unknown = sorted(n for n in ours - known if not n.startswith(OTHERS_PREFIX))
@@ -220,7 +256,9 @@ def describe(settings: Settings) -> dict[str, str]:
         value: Any = settings
         for part in name.removeprefix(PREFIX).lower().split("__"):
             value = getattr(value, part)
-        if isinstance(value, SecretStr):
+        if name == f"{PREFIX}DATABASE__URL" and value is None:
+            told[name] = settings.database_url
+        elif isinstance(value, SecretStr):
             told[name] = "(set, not shown)"
         elif isinstance(value, bool):
             told[name] = str(value).lower()

@@ -40,6 +40,7 @@ def make_engines(
 ) -> Engines:
     """SQLite has one writing connection, and its pool is the fair queue of the writers."""
     pool = {"poolclass": FairPool, "max_overflow": 0, "pool_timeout": queue_timeout}
+    pool["hide_parameters"] = True  # errors are logged with their trace
     if not url.startswith("sqlite"):
         options = {"connection_class": PostgresConnection, "timeout": CONNECT_TIMEOUT}
         engine = create_async_engine(url, pool_size=pool_size, connect_args=options, **pool)

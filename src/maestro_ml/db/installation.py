@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, select
+from sqlalchemy import CheckConstraint, Select, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from maestro_ml.core.clock import Clock, utc_now
@@ -58,3 +58,8 @@ async def claim_mode(sessions: Sessions, *, dev: bool, clock: Clock = utc_now) -
             session.add(Installation(mode=wanted, created_at=clock()))
         elif found.mode is not wanted:
             raise WrongMode(found.mode)
+
+
+def alive() -> Select[tuple[Mode]]:
+    """The cheapest question that only a database which works can answer."""
+    return select(Installation.mode)

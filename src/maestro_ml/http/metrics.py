@@ -26,7 +26,9 @@ class Metrics:
         )
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "(none)")
+        # The route of a router that was included knows its own part of the address only.
+        whole = scope.get("fastapi", {}).get("effective_route_context", scope.get("route"))
+        route = getattr(whole, "path", "(none)")
         method = scope["method"] if scope["method"] in _METHODS else "(other)"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)

@@ -3,16 +3,17 @@
 import asyncio
 import re
 import time
+from codecs import BOM_UTF8
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maestro_ml.core.context import Origin, origin
-from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.errors import Invalid, MaestroError
 from maestro_ml.core.ids import new_id
 from maestro_ml.core.settings import Settings
 from maestro_ml.http.deps import Runtime
@@ -38,6 +39,7 @@ PUBLIC = frozenset(
 DOCS = frozenset({"/docs", "/openapi.json"})
 MAX_BODY = 2**20
 BODY_PATIENCE = 30.0  # seconds for a whole body of that size
+_NO_TEXT = "A JSON body must be UTF-8, without a byte order mark."
 _LONGEST_PATH = 300
 _LONGEST_AGENT = 300
 _SAFE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -166,7 +168,8 @@ class BodyLimit:
         request = Request(scope)
         try:
             body = await self._body(request, receive)
-        except BadRequest as refused:
+            _check_text(request.headers, body or b"")
+        except (BadRequest, Invalid) as refused:
             await answer(request, refused)(scope, receive, send)
             return
         if body is None:
@@ -206,6 +209,22 @@ class BodyLimit:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is larger than {self._limit} bytes: send less at once.")
+
+
+def _check_text(headers: Headers, body: bytes) -> None:
+    """JSON travels as UTF-8 (RFC 8259). Its parser would guess at other encodings.
+
+    Raises:
+        Invalid: it is in another one.
+    """
+    if "json" not in headers.get("content-type", "").lower():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise Invalid(_NO_TEXT) from None
+    if b"\x00" in body or body.startswith(BOM_UTF8):
+        raise Invalid(_NO_TEXT)
 
 
 def _visible(text: str, longest: int) -> str:

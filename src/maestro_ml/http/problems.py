@@ -47,7 +47,7 @@ class UnknownAddress(BadRequest):
 
 
 class MethodNotAllowed(BadRequest):
-    """The address exists and takes other methods; the header `Allow` names them."""
+    """The address exists, and takes another method than this one."""
 
     code = "method-not-allowed"
     status = 405

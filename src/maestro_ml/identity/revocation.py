@@ -51,7 +51,7 @@ class Revocations:
             return
         try:
             await self._redis.get("maestro:check")
-        except RedisError:
+        except (RedisError, OSError):
             raise Unavailable("Redis does not answer.") from None
 
     async def settled(self) -> None:

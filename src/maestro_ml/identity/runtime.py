@@ -131,7 +131,7 @@ class Identity:
         try:
             async with open_system_work(self.sessions, clock=self.clock) as work:
                 await activity.note(work, seen, used)
-        except MaestroError:
+        except BaseException:
             self._seen, self._used = seen | self._seen, used | self._used
             raise
 
@@ -174,6 +174,8 @@ class Identity:
             await self.fresh_keys()
         except MaestroError as failed:
             log.warning("identity.keeping_failed", reason=failed.code)
+        except Exception:  # a loop like the worker's: it outlives its own mistakes
+            log.exception("identity.broken_loop")
 
 
 async def _identity(request: Request) -> Identity:

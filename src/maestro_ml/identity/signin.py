@@ -7,6 +7,7 @@ another.
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -37,11 +38,9 @@ def registration(settings: Settings) -> Registration:
     """Who may register: anybody on this machine, and on any other address by invitation."""
     if settings.auth.registration is not None:
         return settings.auth.registration
-    host = settings.server.host.strip("[]")
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
+    server = settings.server
+    hosts = [server.host, urlsplit(server.public_url or "//localhost").hostname or ""]
+    local = all(map(_is_loopback, hosts)) and not server.trusted_proxies
     return Registration.OPEN if local else Registration.INVITE
 
 
@@ -128,6 +127,13 @@ async def _enter(
     if web:
         return Entered(*await sessions.sign_in_web(work, identity, user, tenant_id))
     return Entered(await sessions.sign_in(work, identity, user, tenant_id))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_open(policy: Registration) -> None:

@@ -22,6 +22,10 @@ class JobState(StrEnum):
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
+# What keeps the platform itself in order: no tenant sees these, and no tenant's limit holds them.
+PLATFORM = frozenset({"identity.prune", "jobs.prune"})
+
+
 class Job(TenantOwned, Row, kw_only=True):
     """One piece of background work. `failed` is the dead-letter state: no attempt is left."""
 

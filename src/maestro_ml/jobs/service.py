@@ -17,7 +17,7 @@ from maestro_ml.db.paging import page_of
 from maestro_ml.db.upsert import insert_or_ignore
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.errors import JobEnded, JobNotFound
-from maestro_ml.jobs.models import ENDED, Job, JobState
+from maestro_ml.jobs.models import ENDED, PLATFORM, Job, JobState
 from maestro_ml.jobs.schemas import JobFilter
 
 MAX_ATTEMPTS = 5
@@ -84,7 +84,7 @@ async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Jo
         Invalid: the cursor is not one of this list.
     """
     work.require(Permission.JOB_READ)
-    query = select(Job)
+    query = select(Job).where(Job.kind.not_in(PLATFORM))
     for column, value in (
         (Job.state, wanted.state),
         (Job.kind, wanted.kind),
@@ -98,7 +98,7 @@ async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Jo
 async def get(work: Work, id: UUID) -> Job:
     """Read one. What the caller may not see is reported as missing."""
     job = await work.session.get(Job, id)
-    if job is None or not work.allows(Permission.JOB_READ, job.project_id):
+    if job is None or job.kind in PLATFORM or not work.allows(Permission.JOB_READ, job.project_id):
         raise JobNotFound
     return job
 
@@ -111,7 +111,7 @@ async def cancel(work: Work, id: UUID) -> Job:
         JobEnded: it has ended.
     """
     job = await work.session.get(Job, id, with_for_update=True)
-    if job is None or not work.allows(Permission.JOB_READ, job.project_id):
+    if job is None or job.kind in PLATFORM or not work.allows(Permission.JOB_READ, job.project_id):
         raise JobNotFound
     work.require(Permission.JOB_CANCEL, job.project_id)
     if job.state in ENDED:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.errors import MaestroError, Unavailable
@@ -21,7 +21,7 @@ from maestro_ml.core.ids import new_id
 from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.jobs import schedules
 from maestro_ml.jobs.context import LEASE, Handler, JobCancelled, JobContext, LeaseLost, held
-from maestro_ml.jobs.models import Job, JobState
+from maestro_ml.jobs.models import PLATFORM, Job, JobState
 from maestro_ml.jobs.schedules import Every
 from maestro_ml.tenancy.models import Tenant, TenantStatus
 
@@ -73,6 +73,10 @@ class Worker:
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), POLL)
+
+    def finish(self) -> None:
+        """Take nothing more; what is under way goes on."""
+        self._stopping.set()
 
     async def stop(self, patience: float = 5.0) -> None:
         """Take nothing more. What is under way has so many seconds, and is then given back."""
@@ -138,7 +142,11 @@ class Worker:
                 await work.session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
             first = (
                 select(Job.id)
-                .where(due, Job.run_at <= work.now, Job.tenant_id.in_(free))
+                .where(
+                    due,
+                    Job.run_at <= work.now,
+                    or_(Job.kind.in_(PLATFORM), Job.tenant_id.in_(free)),
+                )
                 .order_by(Job.run_at, Job.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -239,6 +247,13 @@ class Worker:
         return {"state": JobState.QUEUED, "error": why, "run_at": self._clock() + wait * jitter}
 
     async def _record(self, job: JobContext, news: dict[str, Any]) -> None:
+        """Write down how it went, as often as the lease leaves time for; after that the job is
+        run again."""
+        until = self._clock() + self._lease
+        while not await self._recorded(job, news) and self._clock() < until:
+            await asyncio.sleep(POLL)
+
+    async def _recorded(self, job: JobContext, news: dict[str, Any]) -> bool:
         free: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
         ended = free | {"finished_at": self._clock(), "dedup_key": None}
         outcomes = [(held(job), news | (free if news["state"] is JobState.QUEUED else ended))]
@@ -257,19 +272,21 @@ class Worker:
                     )
                     if kept is not None:
                         break
-        except Unavailable as away:  # the lease runs out, and the job is run again
+        except Unavailable as away:
             log.warning("jobs.record_failed", kind=job.kind, reason=away.code)
-            return
+            return False
         if kept is None:
             log.warning("jobs.lease_lost", kind=job.kind)
         else:
             log.info("jobs.attempted", kind=job.kind, state=str(kept), attempt=job.attempt)
+        return True
 
     async def _take_back(self) -> None:
-        async with open_system_work(self._sessions, clock=self._clock) as work:
-            left = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < work.now)
+        left = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < self._clock())
+        async with open_system_work(self._sessions, read_only=True, clock=self._clock) as work:
             if await work.session.scalar(select(Job.id).where(left).limit(1)) is None:
                 return
+        async with open_system_work(self._sessions, clock=self._clock) as work:
             free: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
             gone = free | {"finished_at": work.now, "dedup_key": None}
             for which, values in (

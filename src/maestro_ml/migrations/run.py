@@ -173,8 +173,10 @@ async def on_connection(url: str, act: Callable[[Connection], T], *, wait: float
 
 def _engine(url: URL, wait: float) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
-    engine = create_async_engine(url, poolclass=NullPool)
+        return create_async_engine(
+            url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": 10}
+        )
+    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def open_sqlite(dbapi: Any, _: Any) -> None:

@@ -18,10 +18,12 @@ from maestro_ml.migrations.errors import (
     SchemaTooNew,
     SchemaTooOld,
 )
+from maestro_ml.storage.errors import StorageSettingsInvalid
 
 T = TypeVar("T")
 CODES: dict[type[MaestroError], Exit] = {
     SecretKeyRefused: Exit.SETTING,
+    StorageSettingsInvalid: Exit.SETTING,
     DatabaseLocked: Exit.LOCKED,
     SchemaTooNew: Exit.SCHEMA,
     SchemaTooOld: Exit.SCHEMA,

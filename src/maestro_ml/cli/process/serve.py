@@ -11,16 +11,14 @@ from types import FrameType
 
 import uvicorn
 
-from maestro_ml.api.main import create_app, public_url, setup_command
+from maestro_ml.api.main import create_app, make_sessions, public_url, setup_command
 from maestro_ml.api.server import config_for
 from maestro_ml.cli.codes import Exit
 from maestro_ml.cli.output import FAILED, Refused, give
 from maestro_ml.cli.process import folder
-from maestro_ml.cli.process.failures import run
+from maestro_ml.cli.process.failures import run, told
 from maestro_ml.core.settings import Settings
-from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
-from maestro_ml.db.work import Sessions
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.migrations.run import upgrade
 
@@ -43,7 +41,8 @@ def serve(settings: Settings, *, leash: bool = False) -> None:
         settings = settings.model_copy(
             update={"server": settings.server.model_copy(update={"port": port})}
         )
-        server = Server(settings)
+        with told():
+            server = Server(settings)
         if leash:
             threading.Thread(target=_end_with_parent, daemon=True).start()
         server.run(sockets=[listening])
@@ -65,7 +64,8 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as failed:
         why = "is in use" if "in use" in str(failed) else f"is not to be had: {failed.strerror}"
         raise Refused(
-            f"{host}:{port} {why}. Another port: `--port {port + 1}`.", Exit.PORT
+            f"{host}:{port} {why}. Another port: `--port {port + 1 if port < 65535 else 8000}`.",
+            Exit.PORT,
         ) from None
     return listening
 
@@ -74,15 +74,14 @@ async def prepare_database(settings: Settings) -> None:
     """Bring it up to date, mark whose it is, and see that its secret key is here."""
     url = settings.database_url
     await upgrade(url, wait=LOCK_WAIT)
-    engines = make_engines(url)
+    sessions = make_sessions(settings)
     try:
-        sessions = Sessions(engines)
         await claim_mode(sessions, dev=settings.dev)
         identity = Identity.build(settings, sessions)
         await identity.start()  # a secret key that does not fit is told before anybody is answered
         await identity.stop()
     finally:
-        await engines.dispose()
+        await sessions.engines.dispose()
 
 
 class Server(uvicorn.Server):
@@ -116,7 +115,6 @@ class Server(uvicorn.Server):
         if self.should_exit:
             os._exit(INTERRUPTED)
         self.should_exit = True
-        self.app.state.runtime.stopping.set()
         last = threading.Timer(LONGEST_STOP, _give_up)
         last.daemon = True
         last.start()
@@ -132,5 +130,6 @@ def _give_up() -> None:
 
 def _end_with_parent() -> None:
     """Standard input is a pipe that nobody writes to: it ends when the process behind it does."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not the buffered stream: its lock would outlive the interpreter
+        continue
     os.kill(os.getpid(), signal.SIGTERM)

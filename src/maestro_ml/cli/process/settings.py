@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from maestro_ml.cli.codes import Exit
 from maestro_ml.cli.output import Refused, give, give_json, say
+from maestro_ml.cli.process.failures import told
 from maestro_ml.core.settings import PREFIX, Settings, describe
+from maestro_ml.storage.blobs import Blobs
 
 DEV_DATA = Path("maestro-dev-data")
-DIALECTS = ("sqlite+aiosqlite:", "postgresql+asyncpg:")
+DIALECTS = ("sqlite+aiosqlite://", "postgresql+asyncpg://")
 
 
 def load(
@@ -39,9 +41,15 @@ def load(
             "reaches it knows its admin's password. Use `--host 127.0.0.1`, or leave out `--dev`.",
             Exit.SETTING,
         )
+    if not is_loopback(settings.server.host) and settings.server.ssl_certfile is None:
+        say(
+            f"Warning: {settings.server.host} is answered without encryption. Give a certificate "
+            f"with {PREFIX}SERVER__SSL_CERTFILE and {PREFIX}SERVER__SSL_KEYFILE, or put a proxy "
+            "with TLS before it."
+        )
     if not settings.database_url.startswith(DIALECTS):
         raise Refused(
-            f"{PREFIX}DATABASE__URL must begin with `sqlite+aiosqlite:` or `postgresql+asyncpg:`.",
+            f"{PREFIX}DATABASE__URL must begin with `sqlite+aiosqlite://` or `postgresql+asyncpg://`.",
             Exit.SETTING,
         )
     return settings
@@ -56,7 +64,10 @@ def is_loopback(host: str) -> bool:
 
 def show(*, as_json: bool) -> None:
     """What is in force, secrets hidden."""
-    lines = describe(load())
+    settings = load()
+    with told():
+        Blobs.open(settings)
+    lines = describe(settings)
     if as_json:
         give_json(lines)
         return

@@ -3,15 +3,13 @@
 import asyncio
 import signal
 
-from maestro_ml.api.main import SCHEDULES, make_worker, open_database
+from maestro_ml.api.main import SCHEDULES, make_sessions, make_worker, open_database
 from maestro_ml.cli.codes import Exit
 from maestro_ml.cli.output import Refused, say
 from maestro_ml.cli.process.failures import run
 from maestro_ml.core import logging
 from maestro_ml.core.clock import utc_now
 from maestro_ml.core.settings import Settings
-from maestro_ml.db.engine import make_engines
-from maestro_ml.db.work import Sessions
 from maestro_ml.jobs import schedules
 
 
@@ -32,8 +30,7 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    engines = make_engines(settings.database_url, pool_size=settings.database.pool_size)
-    sessions = Sessions(engines)
+    sessions = make_sessions(settings)
     try:
         await open_database(settings, sessions)
         await schedules.declare(sessions, SCHEDULES, utc_now)
@@ -49,4 +46,4 @@ async def _work(settings: Settings) -> None:
         await worker.stop(patience=60.0)
         await working
     finally:
-        await engines.dispose()
+        await sessions.engines.dispose()

@@ -18,7 +18,7 @@ from maestro_ml.identity.errors import (
     InvitationNotFound,
     WrongCredentials,
 )
-from maestro_ml.identity.models import Invitation, User
+from maestro_ml.identity.models import Invitation, Membership, User
 from maestro_ml.identity.schemas_members import (
     InvitationCreate,
     InvitationView,
@@ -43,6 +43,13 @@ async def create(work: Work, command: InvitationCreate) -> NewInvitation:
     """
     work.require(Permission.USER_WRITE)
     address = emails.normal(command.email)
+    # Who invites takes turns in the tenant, so that of two offers the later sees the older.
+    await work.session.scalars(
+        select(Membership.id)
+        .where(Membership.role == Role.ADMIN)
+        .order_by(Membership.id)
+        .with_for_update(key_share=True)
+    )
     member = select(User.id).where(User.email_norm == address)
     if (await work.session.scalars(member)).first() is not None:
         raise AlreadyMember

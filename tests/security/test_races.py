@@ -1,0 +1,201 @@
+"""Forty at once, five times over, against the live server: one wins, or as many as may.
+
+Refresh tokens race in `test_tokens`, the limit of projects in `test_tenants`; invitations, seats
+and the first set-up in `tests/api`.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from sqlalchemy import func, select
+
+from maestro_ml.audit.models import AuditEvent
+from maestro_ml.core.access import Access, Role
+from maestro_ml.db.work import Sessions, open_work
+from maestro_ml.identity.models import Invitation, Membership
+from maestro_ml.jobs.service import enqueue
+from support.live import Cast, a_password, ok
+
+AT_ONCE, ROUNDS = 40, 5
+MLFLOW = "/api/2.0/mlflow"
+EACH = range(AT_ONCE)
+
+
+@pytest.fixture
+async def admin(cast: Cast) -> AsyncIterator[httpx2.AsyncClient]:
+    """Tenant A's."""
+    async with httpx2.AsyncClient(
+        base_url=cast.url, headers=cast["adminA"].bearer, timeout=60
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def tenant(admin: httpx2.AsyncClient) -> UUID:
+    return UUID(ok(await admin.get("/api/v1/tenants/current"))["id"])
+
+
+async def race(requests: Iterable[Awaitable[httpx2.Response]]) -> Counter[int]:
+    """The statuses of the answers."""
+    return Counter(answer.status_code for answer in await asyncio.gather(*requests))
+
+
+async def a_project(admin: httpx2.AsyncClient) -> dict[str, Any]:
+    body = {"name": f"race {secrets.token_hex(6)}"}
+    made: dict[str, Any] = ok(await admin.post("/api/v1/projects", json=body))
+    return made
+
+
+@pytest.mark.parametrize("alike", ["name", "slug"])
+async def test_a_project_name_or_slug_is_taken_once(
+    admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions, alike: str
+) -> None:
+    for _ in range(ROUNDS):
+        name = f"same-{secrets.token_hex(6)}"
+
+        bodies = (
+            [{"name": name}] * AT_ONCE
+            if alike == "name"
+            else [{"name": f"{name} {number}", "slug": name} for number in EACH]
+        )
+        before = ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"]
+        done = await race(admin.post("/api/v1/projects", json=body) for body in bodies)
+        assert done == {201: 1, 409: AT_ONCE - 1}
+        assert ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"] == before + 1
+
+
+async def test_an_experiment_name_is_taken_once(admin: httpx2.AsyncClient) -> None:
+    workspace = {"X-MLFLOW-WORKSPACE": (await a_project(admin))["slug"]}
+    for _ in range(ROUNDS):
+        body = {"name": f"same {secrets.token_hex(6)}"}
+        path = f"{MLFLOW}/experiments/create"
+        done = await race(admin.post(path, json=body, headers=workspace) for _ in EACH)
+        assert done == {200: 1, 400: AT_ONCE - 1}
+
+
+async def test_a_param_has_one_value(admin: httpx2.AsyncClient) -> None:
+    """Forty write another value each: one is kept, and nobody else is told that theirs was."""
+    workspace = {"X-MLFLOW-WORKSPACE": (await a_project(admin))["slug"]}
+    made = await admin.post(f"{MLFLOW}/runs/create", json={}, headers=workspace)
+    run = ok(made)["run"]["info"]["run_id"]
+    for turn in range(ROUNDS):
+        path = f"{MLFLOW}/runs/log-parameter"
+        param = {"run_id": run, "key": f"p{turn}"}
+        done = await race(
+            admin.post(path, json={**param, "value": str(number)}, headers=workspace)
+            for number in EACH
+        )
+        assert done == {200: 1, 400: AT_ONCE - 1}
+
+
+async def test_a_project_is_deleted_once(admin: httpx2.AsyncClient) -> None:
+    for _ in range(ROUNDS):
+        project = await a_project(admin)
+        path = f"/api/v1/projects/{project['id']}?confirm={project['slug']}"
+        before = ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"]
+        assert await race(admin.delete(path) for _ in EACH) == {204: 1, 404: AT_ONCE - 1}
+        assert ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"] == before - 1
+
+
+async def test_somebody_joins_a_team_once(admin: httpx2.AsyncClient, cast: Cast) -> None:
+    body = {"user_id": cast["viewerA"].id, "role": "viewer"}
+    for _ in range(ROUNDS):
+        path = f"/api/v1/projects/{(await a_project(admin))['id']}/members"
+        done = await race(admin.post(path, json=body) for _ in EACH)
+        assert done == {201: 1, 409: AT_ONCE - 1}
+
+
+async def test_a_job_is_cancelled_once(
+    admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions
+) -> None:
+    for _ in range(ROUNDS):
+        async with open_work(truth, Access.system(tenant)) as work:
+            job = await enqueue(work, "nobody.runs", {}, run_at=work.now + timedelta(days=1))
+        path = f"/api/v1/jobs/{job.id}/cancel"
+        assert await race(admin.post(path) for _ in EACH) == {200: 1, 409: AT_ONCE - 1}
+        async with truth.begin(tenant) as session:
+            asked = (
+                select(func.count())
+                .select_from(AuditEvent)
+                .where(
+                    AuditEvent.action == "job.cancel_requested", AuditEvent.target_id == str(job.id)
+                )
+            )
+            assert await session.scalar(asked) == 1
+
+
+async def test_an_api_key_is_revoked_once(admin: httpx2.AsyncClient) -> None:
+    for _ in range(ROUNDS):
+        made = ok(await admin.post("/api/v1/api-keys", json={"name": "race"}))
+        path = f"/api/v1/api-keys/{made['id']}"
+        assert await race(admin.delete(path) for _ in EACH) == {204: 1, 404: AT_ONCE - 1}
+
+
+async def test_of_many_offers_to_one_address_one_is_open(
+    admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions
+) -> None:
+    for _ in range(ROUNDS):
+        body = {"email": f"{secrets.token_hex(6)}@race.test", "role": "viewer"}
+        done = await race(admin.post("/api/v1/users/invitations", json=body) for _ in EACH)
+        assert done == {201: AT_ONCE}
+        async with truth.begin(tenant) as session:
+            still = (
+                select(func.count())
+                .select_from(Invitation)
+                .where(Invitation.email_norm == body["email"], Invitation.revoked_at.is_(None))
+            )
+            assert await session.scalar(still) == 1
+
+
+async def test_admins_who_demote_each_other_leave_one(
+    admin: httpx2.AsyncClient, cast: Cast, tenant: UUID, truth: Sessions
+) -> None:
+    place = {"email": f"{secrets.token_hex(6)}@race.test", "role": "admin"}
+    offer = ok(await admin.post("/api/v1/users/invitations", json=place))
+    answer = {"token": offer["token"], "password": a_password(), "name": "Second"}
+    made = ok(await admin.post("/api/v1/auth/invitations/accept", json=answer))
+    second = {"Authorization": f"Bearer {made['access_token']}"}
+    ids = (cast["adminA"].id, made["user"]["id"])
+    for _ in range(ROUNDS):
+        # Each of the two demotes the other and themselves.
+        done = await race(
+            admin.patch(
+                f"/api/v1/users/{ids[number // 2 % 2]}",
+                json={"role": "viewer"},
+                headers=cast["adminA"].bearer if number % 2 else second,
+            )
+            for number in EACH
+        )
+        assert set(done) <= {200, 403, 409}
+        async with truth.begin(tenant) as session:
+            members = await session.scalars(select(Membership))
+            admins = {m.user_id for m in members if m.role is Role.ADMIN} & set(map(UUID, ids))
+        assert len(admins) == 1
+        headers = cast["adminA"].bearer if admins == {UUID(ids[0])} else second
+        for id in ids:  # as before
+            change = admin.patch(f"/api/v1/users/{id}", json={"role": "admin"}, headers=headers)
+            ok(await change)
+    ok(await admin.patch(f"/api/v1/users/{ids[1]}", json={"role": "viewer"}))
+
+
+async def test_nobody_enters_once_the_logout_is_answered(cast: Cast) -> None:
+    who = {"email": cast["viewerB"].email, "password": cast["viewerB"].password}
+    async with httpx2.AsyncClient(base_url=f"{cast.url}/api/v1", timeout=60) as client:
+        for _ in range(ROUNDS):
+            login = ok(await client.post("/auth/login", json=who))
+            bearer = {"Authorization": f"Bearer {login['access_token']}"}
+            running = asyncio.gather(
+                *(client.get("/projects", headers=bearer) for _ in range(AT_ONCE // 2))
+            )
+            ended = await client.post("/auth/logout", headers=bearer)
+            assert ended.status_code in {204, 401}
+            done = await race(client.get("/auth/me", headers=bearer) for _ in EACH)
+            assert done == {401: AT_ONCE}
+            assert {answer.status_code for answer in await running} <= {200, 401}
