@@ -153,6 +153,9 @@ async def test_metrics_are_for_whoever_has_their_token(database: str, tmp_path: 
         assert shown.status_code == 200
         assert "maestro_http_requests_total" in shown.text
         assert "one-that-is-not-there" not in shown.text
+        await http.post("/api/v1/auth/login", json={})
+        shown = await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+        assert 'route="/api/v1/auth/login"' in shown.text
 
 
 async def test_without_a_token_nobody_sees_metrics(server: Pair) -> None:
@@ -183,7 +186,8 @@ async def test_the_docs_page_needs_no_script_and_names_every_route(server: Pair)
 async def test_only_a_trusted_proxy_says_where_a_caller_is(
     database: str, tmp_path: Path, sessions: Sessions, trusted: list[str], seen: str
 ) -> None:
-    async with running(database, tmp_path, server=Server(trusted_proxies=trusted)) as (_, http):
+    options = {"server": Server(trusted_proxies=trusted), "auth": {"registration": "open"}}
+    async with running(database, tmp_path, **options) as (_, http):
         body = {"email": "who@someone.test", "password": a_password(), "name": "W"}
         answer = await http.post("/api/v1/auth/register", json=body, headers=PROXY)
         assert answer.status_code == 201

@@ -135,18 +135,22 @@ def test_ctrl_c_finishes_what_is_under_way(env: dict[str, str], tmp_path: Path) 
         assert server.process.wait(10) == 0
 
 
-def test_uvicorn_serves_the_application_too(databases: Databases, tmp_path: Path) -> None:
-    if isinstance(databases, PostgresDatabases):
-        return  # the address of the application is the same; SQLite is what it migrates itself
+def uvicorn(data: Path, **env: str) -> tuple[subprocess.Popen[str], int]:
+    """The application, served by somebody who knows nothing of it but its name."""
     port = free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "maestro_ml.api.main:app", "--port", str(port)],
-        env=clean | {"MAESTRO_DATA": str(tmp_path / "data")},
+        env=clean | {"MAESTRO_DATA": str(data)} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    return process, port
+
+
+def test_uvicorn_serves_the_application_too(tmp_path: Path) -> None:
+    process, port = uvicorn(tmp_path / "data")
     try:
         for _ in range(600):
             try:
@@ -156,10 +160,21 @@ def test_uvicorn_serves_the_application_too(databases: Databases, tmp_path: Path
                 assert process.poll() is None
                 threading.Event().wait(0.1)
         assert answer.json()["status"] == "ok"
+        body = {"email": "a@someone.test", "password": a_password(), "name": "A"}
+        # It cannot know which address it is reached at, so nobody comes in unasked.
+        refusal = httpx2.post(f"http://127.0.0.1:{port}/api/v1/auth/register", json=body)
+        assert refusal.status_code == 403
     finally:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=15)
     assert "admin setup" in out
+
+
+def test_uvicorn_does_not_serve_dev_mode(tmp_path: Path) -> None:
+    process, _ = uvicorn(tmp_path / "data", MAESTRO_DEV="true")
+    _, words = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "maestro serve --dev" in words
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
@@ -211,6 +226,14 @@ def test_a_newer_schema_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
+    for name, value in (
+        ("MAESTRO_STORAGE__ENDPOINT", "http://127.0.0.1:1"),
+        ("MAESTRO_REDIS__URL", "localhost:6379"),
+        ("MAESTRO_SERVER__SSL_KEYFILE", "/nowhere.pem"),
+        ("MAESTRO_DATABASE__URL", "postgresql+asyncpg:foo"),
+    ):
+        code, words = refused("--port", "0", "--data", str(tmp_path / "data"), **{name: value})
+        assert (code, is_one_sentence(words)) == (Exit.SETTING, True), words
     code, words = refused("--port", "0", "--data", str(tmp_path / "data"), MAESTRO_DATABSE__URL="x")
     assert (code, is_one_sentence(words.split(". ")[0] + ".")) == (Exit.SETTING, True), words
     assert "MAESTRO_DATABSE__URL" in words

@@ -141,7 +141,8 @@ def verdict(name: str, who: Standing, names_something_of: str | None) -> int | N
         return 401
     rule = RULES[Permission(policy)]
     ranks = list(Role)
-    if rule.scope not in who.scopes or (rule.session_only and who.by_key):
+    too_low = all(scope.rank < rule.scope.rank for scope in who.scopes)
+    if too_low or (rule.session_only and who.by_key):
         return 403
     if rule.platform and not who.platform_admin:
         return 403

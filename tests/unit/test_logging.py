@@ -75,7 +75,13 @@ def test_what_looks_like_a_secret_is_hidden_anywhere(
 
 def test_a_password_in_an_address_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Log())
-    structlog.get_logger().info("x.y", url="postgresql://me:hunter2@db/maestro")
+    for words in (
+        "postgresql://me:hunter2@db/maestro",
+        "redis://:hunter2@cache/0",
+        "Authorization: Bearer hunter2",
+        ValueError("password=hunter2"),
+    ):
+        structlog.get_logger().info("x.y", words=words)
     assert "hunter2" not in json.dumps(lines(capsys))
 
 

@@ -17,9 +17,9 @@ def _a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAESTRO_SERVER__PORT", "9000")
-    monkeypatch.setenv("MAESTRO_SERVER__TRUSTED_PROXIES", '["10.0.0.0/8"]')
+    monkeypatch.setenv("MAESTRO_SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::1")
     settings = Settings()
-    assert (settings.server.port, settings.server.trusted_proxies) == (9000, ["10.0.0.0/8"])
+    assert (settings.server.port, settings.server.trusted_proxies) == (9000, ["10.0.0.0/8", "::1"])
 
 
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,9 +57,11 @@ def test_names_of_clients_and_tests_are_left_alone(monkeypatch: pytest.MonkeyPat
     ("name", "value"),
     [
         ("MAESTRO_SERVER__PORT", "70000"),
-        ("MAESTRO_SERVER__TRUSTED_PROXIES", '["nobody"]'),
+        ("MAESTRO_SERVER__TRUSTED_PROXIES", "nobody"),
         ("MAESTRO_AUTH__PASSWORD_MIN_LENGTH", "3"),
         ("MAESTRO_LOG__LEVEL", "loud"),
+        ("MAESTRO_REDIS__URL", "localhost:6379"),
+        ("MAESTRO_SERVER__SSL_CERTFILE", "/nowhere.pem"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(

@@ -24,11 +24,15 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an API key was made for. A browser or command line session has all three."""
+    """What an API key was made for; each includes the ones before it. A session has all three."""
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return list(Scope).index(self)
 
 
 class Permission(StrEnum):
@@ -108,7 +112,8 @@ class Access:
 
     def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
         rule = RULES[permission]
-        if rule.scope not in self.scopes or (rule.session_only and self.api_key_id is not None):
+        too_low = all(scope.rank < rule.scope.rank for scope in self.scopes)
+        if too_low or (rule.session_only and self.api_key_id is not None):
             return False
         if rule.platform:
             return self.platform_admin

@@ -65,7 +65,8 @@ class Server(Group):
         list[Annotated[str, AfterValidator(_network)]], NoDecode, BeforeValidator(_listed)
     ] = Field(
         [],
-        description="Proxy addresses, comma-separated, whose X-Forwarded-For is believed. Default: none.",
+        description="Proxy addresses, comma-separated, whose X-Forwarded-For is believed. "
+        "Default: none.",
     )
     ssl_certfile: Path | None = Field(None, description="TLS certificate chain (PEM).")
     ssl_keyfile: Path | None = Field(None, description="TLS private key (PEM).")

@@ -250,7 +250,9 @@ class Worker:
         """Write down how it went, as often as the lease leaves time for; after that the job is
         run again."""
         until = self._clock() + self._lease
-        while not await self._recorded(job, news) and self._clock() < until:
+        while True:
+            if await self._recorded(job, news) or self._clock() >= until:
+                return
             await asyncio.sleep(POLL)
 
     async def _recorded(self, job: JobContext, news: dict[str, Any]) -> bool:
