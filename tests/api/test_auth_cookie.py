@@ -17,7 +17,10 @@ NAME = "__Host-session"
 
 @pytest.fixture
 async def server(sessions: Sessions, tmp_path: Path) -> AsyncIterator[SignInServer]:
-    options = {"server": {"public_url": "https://maestro.example.com/ml"}}
+    options = {
+        "server": {"public_url": "https://maestro.example.com/ml"},
+        "auth": {"registration": "open"},
+    }
     async with a_signin_server(sessions, tmp_path, **options) as server:
         yield server
 

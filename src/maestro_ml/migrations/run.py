@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from alembic import command
@@ -86,15 +87,15 @@ async def require_head(url: str) -> None:
     Raises:
         SchemaTooNew, SchemaTooOld, RolesMissing, DatabaseUnreachable, DatabaseLocked
     """
+    if not url.startswith("sqlite"):
+        login = await on_connection(url, postgres.login_without_roles)
+        if login is not None:
+            raise RolesMissing(login)
     found = await status(url)
     if found.current is not None and found.current not in _known():
         raise SchemaTooNew(found.current, found.head)
     if not found.up_to_date:
         raise SchemaTooOld(found.current, found.head)
-    if not url.startswith("sqlite"):
-        login = await on_connection(url, postgres.login_without_roles)
-        if login is not None:
-            raise RolesMissing(login)
 
 
 def grants_sql(login: str) -> str:
@@ -152,10 +153,22 @@ async def _change(url: str, wait: float, act: Callable[[Config], None]) -> Statu
                     f"in the table {broken[0][0]!r}."
                 )
         after = _status(connection)
+        if connection.dialect.name == "postgresql":
+            # Logins that do not own the tables ask for the revision, too, before they serve.
+            connection.exec_driver_sql("GRANT SELECT ON alembic_version TO PUBLIC")
         connection.commit()
         return after
 
-    return await on_connection(url, change, wait=wait)
+    async with _one_at_a_time():
+        return await on_connection(url, change, wait=wait)
+
+
+def _one_at_a_time() -> asyncio.Lock:
+    """Alembic's `op` and `context` are the process's: two changes in it would share them."""
+    return _CHANGING.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+_CHANGING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def on_connection(url: str, act: Callable[[Connection], T], *, wait: float = 5.0) -> T:
