@@ -26,4 +26,9 @@ async def a_login(url: str) -> AsyncIterator[tuple[str, str]]:
         own = make_url(url).set(username=name, password=password)
         yield name, own.render_as_string(hide_password=False)
     finally:
-        await as_superuser(url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+        await as_superuser(
+            url,
+            f"REASSIGN OWNED BY {name} TO CURRENT_USER",
+            f"DROP OWNED BY {name}",
+            f"DROP ROLE {name}",
+        )

@@ -44,6 +44,8 @@ def grants_sql(login: str) -> str:
             *(f"{_create(role)};" for role in ROLES),
             f"ALTER ROLE {quoted} NOINHERIT;",
             *(f"GRANT {role} TO {quoted};" for role in ROLES),
+            # Even the database's owner needs it: what it has by that, it does not inherit.
+            f"GRANT USAGE, CREATE ON SCHEMA public TO {quoted};",
             "",
         ]
     )
