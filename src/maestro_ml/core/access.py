@@ -37,13 +37,26 @@ class Scope(StrEnum):
 
 class Permission(StrEnum):
     ACCOUNT_READ = "account:read"
+    ACCOUNT_WRITE = "account:write"
     SESSION_END = "session:end"
+    SESSION_READ = "session:read"
+    SESSION_SWITCH = "session:switch"
+    MFA_READ = "mfa:read"
+    MFA_WRITE = "mfa:write"
     API_KEY_READ = "api-key:read"
     API_KEY_WRITE = "api-key:write"
     TENANT_READ = "tenant:read"
+    TENANT_WRITE = "tenant:write"
     TENANT_CREATE = "tenant:create"
+    TENANT_MANAGE = "tenant:manage"
+    ACCOUNT_MANAGE = "account:manage"
+    OUTBOX_READ = "outbox:read"
     USER_READ = "user:read"
     USER_WRITE = "user:write"
+    ADMIN_APPOINT = "admin:appoint"
+    AUDIT_READ = "audit:read"
+    SERVICE_KEY_READ = "service-key:read"
+    SERVICE_KEY_WRITE = "service-key:write"
     JOB_READ = "job:read"
     JOB_CANCEL = "job:cancel"
     PROJECT_READ = "project:read"
@@ -52,6 +65,9 @@ class Permission(StrEnum):
     PROJECT_MANAGE = "project:manage"
     RUN_READ = "run:read"
     RUN_WRITE = "run:write"
+    IDENTITY_PROVIDER_READ = "identity-provider:read"
+    IDENTITY_PROVIDER_WRITE = "identity-provider:write"
+    DEVICE_APPROVE = "device:approve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +82,26 @@ class Rule:
 
 RULES: Mapping[Permission, Rule] = {
     Permission.ACCOUNT_READ: Rule(None, Scope.READ),
+    Permission.ACCOUNT_WRITE: Rule(None, Scope.WRITE, session_only=True),
     Permission.SESSION_END: Rule(None, Scope.WRITE, session_only=True),
+    Permission.SESSION_READ: Rule(None, Scope.READ, session_only=True),
+    Permission.SESSION_SWITCH: Rule(None, Scope.WRITE, session_only=True),
+    Permission.MFA_READ: Rule(None, Scope.READ, session_only=True),
+    Permission.MFA_WRITE: Rule(None, Scope.WRITE, session_only=True),
     Permission.API_KEY_READ: Rule(Role.VIEWER, Scope.READ, session_only=True),
     Permission.API_KEY_WRITE: Rule(Role.VIEWER, Scope.WRITE, session_only=True),
     Permission.TENANT_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.TENANT_WRITE: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.TENANT_CREATE: Rule(None, Scope.ADMIN, session_only=True, platform=True),
+    Permission.TENANT_MANAGE: Rule(None, Scope.ADMIN, session_only=True, platform=True),
+    Permission.ACCOUNT_MANAGE: Rule(None, Scope.ADMIN, session_only=True, platform=True),
+    Permission.OUTBOX_READ: Rule(None, Scope.ADMIN, session_only=True, platform=True),
     Permission.USER_READ: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.USER_WRITE: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.ADMIN_APPOINT: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
+    Permission.AUDIT_READ: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.SERVICE_KEY_READ: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
+    Permission.SERVICE_KEY_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.JOB_READ: Rule(Role.VIEWER, Scope.READ),
     Permission.JOB_CANCEL: Rule(Role.MEMBER, Scope.WRITE),
     Permission.PROJECT_READ: Rule(Role.VIEWER, Scope.READ),
@@ -81,6 +110,9 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PROJECT_MANAGE: Rule(Role.MAINTAINER, Scope.WRITE),
     Permission.RUN_READ: Rule(Role.VIEWER, Scope.READ),
     Permission.RUN_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.IDENTITY_PROVIDER_READ: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.IDENTITY_PROVIDER_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
+    Permission.DEVICE_APPROVE: Rule(None, Scope.WRITE, session_only=True),
 }
 
 
@@ -109,6 +141,7 @@ class Access:
     default_project_id: UUID | None = None
     only_projects: frozenset[UUID] | None = None
     project_roles: Mapping[UUID, Role] = field(default_factory=dict)
+    max_requests_per_minute: int | None = None  # of the tenant, all its callers together
 
     def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
         rule = RULES[permission]
@@ -117,15 +150,20 @@ class Access:
             return False
         if rule.platform:
             return self.platform_admin
+        if not self._listed(permission, project_id):
+            return False
         if rule.role is None:
             return True
-        if self.only_projects is not None and permission in PROJECT_SCOPED:
-            if project_id is None:
-                return permission in LISTED
-            if project_id not in self.only_projects:
-                return False
         held = [self.role, self.project_roles.get(project_id) if project_id else None]
         return any(role is not None and role.rank >= rule.role.rank for role in held)
+
+    def _listed(self, permission: Permission, project_id: UUID | None) -> bool:
+        """Whether a key's list of projects, if it has one, leaves this open."""
+        if self.only_projects is None:
+            return True
+        if permission not in PROJECT_SCOPED:
+            return permission in EVERYBODYS
+        return permission in LISTED if project_id is None else project_id in self.only_projects
 
     def require(self, permission: Permission, project_id: UUID | None = None) -> None:
         """Raises:
@@ -147,8 +185,14 @@ class Access:
 
 
 # A key with a project list reaches these only inside its projects; the listed ones may also be
-# asked without a project, because the session filters what they find.
+# asked without a project, because the session filters what they find. Of the tenant's own things it
+# reads what everybody reads, and changes none.
 PROJECT_SCOPED = frozenset(
     p for p in Permission if p.value.split(":")[0] in {"project", "run", "job"}
 )
 LISTED = frozenset({Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ})
+EVERYBODYS = frozenset(
+    permission
+    for permission, rule in RULES.items()
+    if rule.scope is Scope.READ and rule.role in {None, Role.VIEWER}
+)

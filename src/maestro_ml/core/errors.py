@@ -69,8 +69,8 @@ class TooMany(MaestroError):
 
     code = "too-many-requests"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
-        super().__init__(detail, retry_after=retry_after)
+    def __init__(self, detail: str, *, retry_after: int, **facts: object) -> None:
+        super().__init__(detail, retry_after=retry_after, **facts)
         self.retry_after = retry_after
 
 

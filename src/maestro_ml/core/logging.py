@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from maestro_ml.core.settings import Log, LogFormat
+from maestro_ml.core.settings_groups import Log, LogFormat
 
 _HIDDEN = "(hidden)"
 _SECRET_NAMES = re.compile(

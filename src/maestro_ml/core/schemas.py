@@ -1,8 +1,10 @@
 """The base of every command a service takes and every view it is rendered to."""
 
-from typing import Annotated, Generic, TypeVar
+import re
+import unicodedata
+from typing import Annotated, Generic, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 
 def _sound(text: str) -> str:
@@ -14,12 +16,27 @@ def _sound(text: str) -> str:
     return text
 
 
+# Controls, line and paragraph separators, and what turns the direction of the text around it.
+_MISLEADS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = frozenset({"Cf", "Mn", "Zs"})
+
+
+def _legible(name: str) -> str:
+    """What people know a thing by is one line that they can see."""
+    if _MISLEADS.search(name):
+        raise ValueError("must not contain control characters, line breaks or direction marks")
+    if all(unicodedata.category(char) in _UNSEEN for char in name):
+        raise ValueError("must contain something to see")
+    return name
+
+
 Text = Annotated[str, AfterValidator(_sound)]
 # Only a native name is trimmed. Passwords and MLflow's names are kept as they were sent.
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(_sound),
+    AfterValidator(_legible),
 ]
 Slug = Annotated[
     str,
@@ -31,6 +48,16 @@ class Command(BaseModel):
     """What a caller sends: an unknown field is a mistake they want to hear about."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Change(Command):
+    """What is left out stays as it is, and something is not."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_dump():
+            raise ValueError("name at least one thing to change")
+        return self
 
 
 class View(BaseModel):

@@ -2,27 +2,37 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
+    ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+)
+
+from maestro_ml.core.errors import Invalid
+from maestro_ml.core.settings_groups import (
+    Auth,
+    Database,
+    Group,
+    Jobs,
+    Log,
+    Mail,
+    OutboundSettings,
+    Redis,
+    Server,
+    Storage,
 )
 
 PREFIX = "MAESTRO_"
@@ -31,141 +41,21 @@ OTHERS = frozenset({"MAESTRO_TOKEN", "MAESTRO_URL", "MAESTRO_CONFIG_DIR"})
 OTHERS_PREFIX = "MAESTRO_TEST_"
 
 
-class Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class SettingsInvalid(Invalid):
+    """Said at the start: a setting is missing, misspelt or makes no sense."""
 
-
-def _listed(value: object) -> object:
-    """A list as the environment has it: comma-separated."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _redis(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    return url
-
-
-def _network(text: str) -> str:
-    ip_network(text, strict=False)
-    return text
-
-
-class Server(Group):
-    """Where and how the API listens."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    public_url: str | None = Field(
-        None, description="The URL people use, for links. Default: the address it listens on."
-    )
-    trusted_proxies: Annotated[
-        list[Annotated[str, AfterValidator(_network)]], NoDecode, BeforeValidator(_listed)
-    ] = Field(
-        [],
-        description="Proxy addresses, comma-separated, whose X-Forwarded-For is believed. "
-        "Default: none.",
-    )
-    ssl_certfile: Path | None = Field(None, description="TLS certificate chain (PEM).")
-    ssl_keyfile: Path | None = Field(None, description="TLS private key (PEM).")
-    docs_public: bool = Field(True, description="Serve /docs and /openapi.json to anybody.")
-    metrics_token: SecretStr | None = Field(
-        None, description="Bearer token for /metrics. Without one, nobody may read it."
-    )
-
-    @model_validator(mode="after")
-    def _whole_certificate(self) -> Self:
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            raise ValueError("TLS needs both ssl_certfile and ssl_keyfile")
-        for file in (self.ssl_certfile, self.ssl_keyfile):
-            if file is not None and not file.is_file():
-                raise ValueError(f"TLS: there is no file {file}")
-        return self
-
-
-class Database(Group):
-    """Where rows live."""
-
-    url: SecretStr | None = Field(
-        None,
-        description="`postgresql+asyncpg://...` or `sqlite+aiosqlite:///...`. "
-        "Default: SQLite in the data folder.",
-    )
-    pool_size: int = Field(10, ge=1, le=200, description="Connections kept open.")
-    busy_timeout: float = Field(
-        5.0, gt=0, le=60, description="Seconds to wait for a locked database."
-    )
-
-
-class Redis(Group):
-    """A shared cache of revocations. The database stays the truth."""
-
-    url: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
-        None, description="`redis://...`. Default: none, not needed."
-    )
-
-
-class Storage(Group):
-    """Where files live."""
-
-    url: str | None = Field(
-        None, description="`s3://bucket/prefix`. Default: the folder `files` in the data folder."
-    )
-    endpoint: str | None = Field(None, description="URL of an S3-compatible server.")
-    region: str = Field("us-east-1", description="S3 region.")
-    access_key_id: SecretStr | None = Field(None, description="S3 access key id.")
-    secret_access_key: SecretStr | None = Field(None, description="S3 secret access key.")
-
-
-class Registration(StrEnum):
-    OPEN = "open"
-    INVITE = "invite"
-    CLOSED = "closed"
-
-
-class Auth(Group):
-    """Accounts and passwords."""
-
-    registration: Registration | None = Field(
-        None,
-        description="`open`, `invite` or `closed`. Default: open on loopback, else invite.",
-    )
-    password_min_length: int = Field(
-        15, ge=8, le=64, description="Least code points in a password (NIST SP 800-63B-4)."
-    )
-    cookie_insecure: bool = Field(
-        False, description="Let the browser cookie travel over plain http on a local network."
-    )
-
-
-class Jobs(Group):
-    """Background work."""
-
-    worker: bool = Field(True, description="Run a worker inside `maestro serve`.")
-    concurrency: int = Field(2, ge=1, le=64, description="Jobs that one worker runs at a time.")
-
-
-class LogFormat(StrEnum):
-    JSON = "json"
-    TEXT = "text"
-
-
-class Log(Group):
-    """What is written to standard error."""
-
-    level: str = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="Least level written."
-    )
-    format: LogFormat = Field(LogFormat.JSON, description="`json` or `text`.")
+    code = "settings-invalid"
 
 
 class Settings(BaseSettings):
     """Every setting of the server. Any `NAME` may come as `NAME_FILE`, the path of its value."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # a misspelt name's value may be a secret
     )
 
     data: Path = Field(Path("maestro-data"), description="The data folder (mode 0700).")
@@ -180,6 +70,8 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     storage: Storage = Storage()
     auth: Auth = Auth()
+    mail: Mail = Mail()
+    outbound: OutboundSettings = OutboundSettings()
     jobs: Jobs = Jobs()
     log: Log = Log()
 
@@ -188,6 +80,16 @@ class Settings(BaseSettings):
         if self.database.url is not None:
             return self.database.url.get_secret_value()
         return f"sqlite+aiosqlite:///{self.data / 'maestro.db'}"
+
+    @property
+    def url(self) -> str:
+        """Where people find the server. Never what a request says of it."""
+        server = self.server
+        if server.public_url is not None:
+            return server.public_url.rstrip("/")
+        scheme = "https" if server.ssl_certfile is not None else "http"
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return f"{scheme}://{host}:{server.port}"
 
     @classmethod
     def settings_customise_sources(
@@ -213,6 +115,29 @@ class Settings(BaseSettings):
                 "`maestro config check` lists the settings there are."
             )
         return self
+
+
+def read(**given: Any) -> Settings:
+    """The settings in force: those given, and the environment's.
+
+    Raises:
+        SettingsInvalid: the sentence names the setting, and never its value.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as invalid:
+        faults = invalid.errors(include_url=False, include_input=False)
+        raise SettingsInvalid(" ".join(map(_fault, faults))) from None
+    except ValueError as invalid:  # a file that a setting names
+        raise SettingsInvalid(str(invalid)) from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    why = error["msg"].removeprefix("Value error, ").rstrip(".")
+    if not error["loc"]:
+        return f"{why}."
+    name = PREFIX + "__".join(map(str, error["loc"])).upper()
+    return f"{name} is invalid: {why[0].lower()}{why[1:]}."
 
 
 class _FromEnvironment(EnvSettingsSource):

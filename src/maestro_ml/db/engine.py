@@ -1,18 +1,23 @@
 """Connections: what each database is told when one opens and when a transaction begins."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 from sqlalchemy import Connection, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from maestro_ml.db.faults import meaning, translate
+from maestro_ml.db.faults import meaning, translate, translate_writing
 from maestro_ml.db.pool import FairPool
+from maestro_ml.db.sqlite import connect
 
 CONNECT_TIMEOUT = 5.0
 QUEUE_TIMEOUT = 30.0
+READ_LIMIT = 5.0  # seconds for one statement that reads: a search must not keep others out
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +26,20 @@ class Engines:
 
     writing: AsyncEngine
     reading: AsyncEngine
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)  # what goes first
 
     @property
     def dialect(self) -> str:
         return self.writing.dialect.name
 
+    @property
+    def connections(self) -> int:
+        """How many `reading` has at most."""
+        return self.reading.pool.size()  # type: ignore[attr-defined,no-any-return]
+
     async def dispose(self) -> None:
+        while self.closing:
+            await self.closing.pop()()
         await self.reading.dispose()
         await self.writing.dispose()
 
@@ -37,6 +50,7 @@ def make_engines(
     pool_size: int = 10,
     busy_timeout: float = 5.0,
     queue_timeout: float = QUEUE_TIMEOUT,
+    read_limit: float = READ_LIMIT,
 ) -> Engines:
     """SQLite has one writing connection, and its pool is the fair queue of the writers."""
     pool = {"poolclass": FairPool, "max_overflow": 0, "pool_timeout": queue_timeout}
@@ -45,11 +59,14 @@ def make_engines(
         options = {"connection_class": PostgresConnection, "timeout": CONNECT_TIMEOUT}
         engine = create_async_engine(url, pool_size=pool_size, connect_args=options, **pool)
         _prepare_postgres(engine)
-        return Engines(engine, engine.execution_options(postgresql_readonly=True))
+        reading = engine.execution_options(postgresql_readonly=True, read_limit=read_limit)
+        return Engines(engine, reading)
+    pool["connect_args"] = {"async_creator_fn": connect}
     writing = create_async_engine(url, pool_size=1, **pool)
     reading = create_async_engine(url, pool_size=pool_size, **pool)
     for engine, begin in ((writing, "BEGIN IMMEDIATE"), (reading, "BEGIN")):
         _prepare_sqlite(engine, begin, busy_timeout)
+    _limit_reading(reading, read_limit)
     return Engines(writing, reading)
 
 
@@ -100,6 +117,7 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, busy_timeout: float) -> Non
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            "secure_delete = ON",  # what is deleted is overwritten, not only let go
         ):
             dbapi.execute(f"PRAGMA {pragma}")
         if begin == "BEGIN":
@@ -113,4 +131,25 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str, busy_timeout: float) -> Non
         # A deferred transaction that turns to writing fails as "locked" under load: writers queue.
         connection.exec_driver_sql(begin)
 
-    event.listen(engine.sync_engine, "handle_error", translate)
+    told = translate if begin == "BEGIN" else translate_writing
+    event.listen(engine.sync_engine, "handle_error", told)
+
+
+def _limit_reading(engine: AsyncEngine, seconds: float) -> None:
+    """SQLite knows no time limit, but can be interrupted; PostgreSQL is told with BEGIN."""
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def start(connection: Connection, _: Any, __: Any, ___: Any, context: Any, ____: Any) -> None:
+        driver: Any = connection.connection.driver_connection
+        loop = asyncio.get_running_loop()
+        context.read_limit = loop.call_later(seconds, lambda: loop.create_task(driver.interrupt()))
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def end(_: Connection, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
+        context.read_limit.cancel()
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def fail(failed: ExceptionContext) -> None:
+        limit = getattr(failed.execution_context, "read_limit", None)
+        if limit is not None:
+            limit.cancel()

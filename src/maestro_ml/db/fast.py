@@ -20,74 +20,25 @@ start, so that a lookup is one round trip; a tenant's call is a transaction unde
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import URL, BindParameter, Dialect, Select
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import URL, Dialect
 
 from maestro_ml.db.engine import CONNECT_TIMEOUT, Engines
-from maestro_ml.db.faults import away, meaning
-from maestro_ml.db.guard import TenantViolation, unheld_tables
+from maestro_ml.db.faults import meaning
+from maestro_ml.db.guard import TenantViolation
+from maestro_ml.db.prepared import Compiled, Prepared, Row
+from maestro_ml.db.tenants import words_for
 
-Row = tuple[Any, ...]
-_Processor = Callable[[Any], Any] | None
 _CONNECTIONS = 4
-
-
-class Prepared:
-    """A select, compiled when it is first run on a database."""
-
-    def __init__(self, statement: Select[Any]) -> None:
-        self.statement = statement
-        self.unheld = unheld_tables(statement)
-        self._compiled: dict[str, _Compiled] = {}
-
-    def on(self, dialect: Dialect) -> "_Compiled":
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
-        return compiled
-
-
-class _Compiled:
-    __slots__ = ("_binds", "_results", "sql")
-
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
-        assert isinstance(compiled, SQLCompiler)
-        if compiled.post_compile_params:
-            raise TypeError("a list of values cannot be compiled once: write it without in_()")
-        self.sql = compiled.string
-        binds = [compiled.binds[name] for name in compiled.positiontup or ()]
-        self._binds: list[tuple[str | None, Any, _Processor]] = [
-            (bind.key, None, _bound(bind.type, dialect))
-            if bind.required
-            else (None, _fixed(bind, dialect), None)
-            for bind in binds
-        ]
-        kinds = [column.type for column in statement.selected_columns]
-        self._results = [
-            (i, process)
-            for i, kind in enumerate(kinds)
-            if (process := _result(kind, dialect)) is not None
-        ]
-
-    def values(self, arguments: dict[str, Any]) -> list[Any]:
-        return [
-            fixed if name is None else process(arguments[name]) if process else arguments[name]
-            for name, fixed, process in self._binds
-        ]
-
-    def row(self, raw: Sequence[Any]) -> Row:
-        values = list(raw)
-        for i, process in self._results:
-            values[i] = process(values[i])
-        return tuple(values)
+FAILURES = (
+    *(sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    OSError,
+)
 
 
 class _Driver(Protocol):
@@ -140,7 +91,7 @@ class FastReader:
 
     async def _fetch(
         self, prepared: Prepared, arguments: dict[str, Any]
-    ) -> tuple[_Compiled, Sequence[Sequence[Any]]]:
+    ) -> tuple[Compiled, Sequence[Sequence[Any]]]:
         tenant: UUID | None = None
         if not self._system:
             tenant = arguments.get("tenant_id")
@@ -151,30 +102,35 @@ class FastReader:
             return compiled, await self._driver.fetch(
                 compiled.sql, compiled.values(arguments), tenant
             )
-        except (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except FAILURES as error:
             told = meaning(error)
             if told is None:
                 raise
             raise told from error
 
 
-class _Sqlite:
+class SqliteReader:
+    """A connection of its own, in the event loop, to whatever file has the name now."""
+
     def __init__(self, file: Path) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
-    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> list[Row]:
-        # Not awaited on purpose: the answer is there before a thread would have woken up.
+    def connection(self) -> sqlite3.Connection:
         inode = self._file.stat().st_ino
         if self._connection is None or inode != self._inode:
             self._connection = self._open()
             self._inode = inode
-        return self._connection.execute(sql, values).fetchall()
+        return self._connection
 
-    def _open(self) -> sqlite3.Connection:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        self.close()
         # `rw`, for the shared memory of the write-ahead log: it never makes a missing file anew.
         connection = sqlite3.connect(
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.1
@@ -182,10 +138,17 @@ class _Sqlite:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
+
+class _Sqlite:
+    def __init__(self, file: Path) -> None:
+        self._reader = SqliteReader(file)
+
+    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> list[Row]:
+        # Not awaited on purpose: the answer is there before a thread would have woken up.
+        return self._reader.connection().execute(sql, values).fetchall()
+
     async def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._reader.close()
 
 
 class _Postgres:
@@ -201,30 +164,24 @@ class _Postgres:
             if tenant is None:
                 return await connection.fetch(sql, *values)
             async with connection.transaction(readonly=True):
-                await connection.execute(
-                    "SET LOCAL ROLE maestro_app;"
-                    f" SELECT set_config('app.tenant_id', '{tenant}', true)"
-                )
+                await connection.execute(words_for(tenant))
                 return await connection.fetch(sql, *values)
 
     async def _open(self) -> Any:
         async with self._opening:
             if self._pool is None:
-                try:
-                    self._pool = await asyncpg.create_pool(
-                        **self._options,
-                        min_size=1,
-                        max_size=_CONNECTIONS,
-                        timeout=CONNECT_TIMEOUT,
-                        init=_speak_json,
-                        reset=_nothing_to_reset,
-                        server_settings={
-                            "role": "maestro_system",
-                            "default_transaction_read_only": "on",
-                        },
-                    )
-                except asyncpg.PostgresError as refused:
-                    raise away() from refused
+                self._pool = await asyncpg.create_pool(
+                    **self._options,
+                    min_size=0,  # to keep one open it would retry, and log, while there is none
+                    max_size=_CONNECTIONS,
+                    timeout=CONNECT_TIMEOUT,
+                    init=_speak_json,
+                    reset=_nothing_to_reset,
+                    server_settings={
+                        "role": "maestro_system",
+                        "default_transaction_read_only": "on",
+                    },
+                )
             return self._pool
 
     async def close(self) -> None:
@@ -242,17 +199,3 @@ async def _speak_json(connection: asyncpg.Connection) -> None:
 
 async def _nothing_to_reset(_: asyncpg.Connection) -> None:
     """Only selects run here, and what a tenant's call sets ends with its transaction."""
-
-
-def _fixed(bind: BindParameter[Any], dialect: Dialect) -> Any:
-    process = _bound(bind.type, dialect)
-    value = bind.effective_value
-    return process(value) if process else value
-
-
-def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
-    return kind.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _result(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)

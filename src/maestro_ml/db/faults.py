@@ -26,6 +26,18 @@ _SQLITE_AWAY = {
 }
 
 
+class QueryTooSlow(Invalid):
+    """What was asked for takes longer to find than others can be kept waiting."""
+
+    code = "query-too-slow"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Finding this takes too long. Narrow it: fewer comparisons, shorter patterns, fewer "
+            "experiments, or a time range."
+        )
+
+
 def away() -> Unavailable:
     return Unavailable("The database does not answer right now. Try again in a moment.")
 
@@ -33,11 +45,19 @@ def away() -> Unavailable:
 def meaning(error: BaseException) -> MaestroError | None:
     """The error to raise in its place, or None: a broken rule of the schema, or a bug of ours."""
     cause: Any = getattr(error, "driver_exception", None) or getattr(error, "orig", None) or error
+    if _is_slow(cause):
+        return QueryTooSlow()
     if _is_away(cause):
         return away()
     if _is_unfit(cause):
         return Invalid("A value is outside of what the database can hold.")
     return None
+
+
+def _is_slow(cause: Any) -> bool:
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
+    return isinstance(cause, asyncpg.QueryCanceledError) and "statement timeout" in str(cause)
 
 
 def _is_away(cause: Any) -> bool:
@@ -47,6 +67,8 @@ def _is_away(cause: Any) -> bool:
         return (cause.sqlstate or "").startswith(_AWAY)
     if isinstance(cause, asyncpg.InterfaceError):
         return "clos" in str(cause)  # closed, or closing
+    if isinstance(cause, asyncpg.InternalClientError):
+        return "cannot switch to state" in str(cause)  # the server ended it between two messages
     return isinstance(cause, OSError | asyncio.TimeoutError)
 
 
@@ -59,3 +81,9 @@ def _is_unfit(cause: Any) -> bool:
 def translate(context: ExceptionContext) -> MaestroError | None:
     """For SQLAlchemy's `handle_error`: it raises in place of its own error what this returns."""
     return meaning(context.original_exception)
+
+
+def translate_writing(context: ExceptionContext) -> MaestroError | None:
+    """The same where a transaction is there to write: SQLite's refusal is the file's."""
+    code = getattr(context.original_exception, "sqlite_errorcode", 0)
+    return away() if code & 0xFF == sqlite3.SQLITE_READONLY else translate(context)

@@ -27,8 +27,19 @@ from maestro_ml.db.base import Base, TenantOwned, TenantSeen
 _OWNED: set[str] = set()
 _ABOVE: set[str] = set()
 _SEEN: set[str] = set()
-# What a tenant's session may change of rows above it: the counters that limits are enforced on.
-COUNTERS = {"tenants": frozenset({"n_users", "n_projects"})}
+# What a tenant's session may change of rows above it: the counters that limits are enforced on,
+# and the tenant's own policy.
+CHANGEABLE = {
+    "tenants": frozenset(
+        {
+            *("n_users", "n_projects", "storage_bytes"),
+            *("mfa_required", "session_profile", "allowed_domains"),
+        }
+    )
+}
+
+# What it may add above itself, and never see: mail.
+ADDABLE = frozenset({"outbox"})
 
 
 @event.listens_for(Base, "instrument_class", propagate=True)
@@ -82,7 +93,7 @@ def check_statement(statement: ClauseElement, parameters: Any, tenant: UUID) -> 
         if "tenant_id" in changed:
             raise TenantViolation("a row never changes its tenant")
     name = _name(statement.table)
-    if name in _ABOVE and not (changed and changed <= COUNTERS.get(name, frozenset())):
+    if name in _ABOVE and not (changed and changed <= CHANGEABLE.get(name, frozenset())):
         raise TenantViolation("a change of a row above tenants")
     safe = _held(statement, tenant) | {entity.selectable for entity in target}
     for child in _children(statement):
@@ -90,11 +101,11 @@ def check_statement(statement: ClauseElement, parameters: Any, tenant: UUID) -> 
     return met | {entity.mapper for entity in target}
 
 
-def unheld_tables(statement: Select[Any]) -> frozenset[str]:
+def unheld_tables(statement: Select[Any] | Update | Delete) -> frozenset[str]:
     """The tenant tables that no `tenant_id == bindparam("tenant_id")` keeps inside a tenant."""
     unheld: set[str] = set()
     for part in iterate(statement):
-        if isinstance(part, Select):
+        if isinstance(part, Select | Update | Delete):
             held = {
                 side.left.table
                 for clause in part._where_criteria
@@ -103,11 +114,15 @@ def unheld_tables(statement: Select[Any]) -> frozenset[str]:
             }
             unheld |= {
                 getattr(leaf, "element", leaf).name
-                for source in part.get_final_froms()
+                for source in _sources(part)
                 for leaf in _leaves(source)
                 if _owned(leaf) and leaf not in held
             }
     return frozenset(unheld)
+
+
+def _sources(part: Select[Any] | Update | Delete) -> Iterable[Any]:
+    return part.get_final_froms() if isinstance(part, Select) else [part.table]
 
 
 def _leaves(source: Any) -> Iterable[Any]:

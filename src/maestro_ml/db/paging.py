@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -63,8 +63,10 @@ async def page_of(
     by, down = sort.by, sort.descending
     if request.cursor:
         at, id = _decode(request.cursor, sort)
-        beyond = by < at if down else by > at
-        query = query.where(or_(beyond, and_(by == at, _past(model, id, down=down))))
+        # Said this way, an index over `by` is entered at the right place.
+        query = query.where(
+            by <= at if down else by >= at, or_(by != at, _past(model, id, down=down))
+        )
     order = (by.desc(), model.id.desc()) if down else (by.asc(), model.id.asc())
     keyed = query.add_columns(by.label("sort_key")).order_by(*order).limit(request.limit + 1)
     rows: Sequence[Any] = (await session.execute(keyed)).all()
@@ -72,6 +74,33 @@ async def page_of(
     rows = rows[: request.limit]
     last = _encode(sort.words, rows[-1][-1], rows[-1][0].id) if more else None
     return Page([row[0] for row in rows], last)
+
+
+async def page_of_any(
+    session: AsyncSession,
+    queries: Sequence[Select[R]],
+    model: type[R],
+    request: PageRequest,
+    *,
+    sort: Sort,
+) -> Page[R]:
+    """One page of what any of the queries finds, where no two find the same row. Each is read in
+    order from an index of its own, which one query for all of them could not be.
+
+    Raises:
+        Invalid: the cursor is not one of ours, or not of this order.
+    """
+    if request.cursor:
+        _decode(request.cursor, sort)
+    pages = [await page_of(session, one, model, request, sort=sort) for one in queries]
+    if len(pages) == 1:
+        return pages[0]
+    found = [(getattr(row, str(sort.by.key)), row.id, row) for page in pages for row in page.items]
+    found.sort(key=lambda one: one[:2], reverse=sort.descending)
+    more = len(found) > request.limit or any(page.next_cursor for page in pages)
+    found = found[: request.limit]
+    last = _encode(sort.words, *found[-1][:2]) if more else None
+    return Page([row for *_, row in found], last)
 
 
 async def _newest_first(

@@ -28,7 +28,14 @@ from sqlalchemy.sql.base import ExecutableOption
 from maestro_ml.core.access import Access, ActorKind
 from maestro_ml.db.base import Base, TenantOwned, TenantSeen
 from maestro_ml.db.engine import PostgresConnection
-from maestro_ml.db.guard import COUNTERS, TenantViolation, check_insert, check_statement, check_text
+from maestro_ml.db.guard import (
+    ADDABLE,
+    CHANGEABLE,
+    TenantViolation,
+    check_insert,
+    check_statement,
+    check_text,
+)
 
 
 class System(Enum):
@@ -56,6 +63,13 @@ class Sight:
             only=access.only_projects,
         )
 
+    def sees(self, project_id: UUID, *, private: bool) -> bool:
+        """Whether a project is seen: what the session's criteria say, of one row."""
+        if self.everything:
+            return True
+        listed = self.only is None or project_id in self.only
+        return listed and (not private or project_id in self.team)
+
 
 class TenantSession(Session):
     """Belongs to one tenant for life. Other sessions of the process are none of its business."""
@@ -75,6 +89,11 @@ class TenantSession(Session):
     connection = bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
 
 
+def words_for(tenant: UUID) -> str:
+    """What a PostgreSQL transaction of a tenant begins with."""
+    return f"SET LOCAL ROLE maestro_app; SELECT set_config('app.tenant_id', '{tenant}', true)"
+
+
 @event.listens_for(TenantSession, "after_begin")
 def _tell_the_database(session: TenantSession, _: Any, connection: Connection) -> None:
     if connection.dialect.name != "postgresql":
@@ -82,8 +101,12 @@ def _tell_the_database(session: TenantSession, _: Any, connection: Connection) -
     if isinstance(session.tenant, System):
         words = "SET LOCAL ROLE maestro_system"
     else:
-        tell = f"SELECT set_config('app.tenant_id', '{session.tenant}', true)"
-        words = f"SET LOCAL ROLE maestro_app; {tell}"
+        words = words_for(session.tenant)
+    limit = connection.get_execution_options().get("read_limit")
+    if limit is not None:
+        # Starting helpers takes longer than most answers, and their cores are other callers'.
+        words += f"; SET LOCAL statement_timeout = {int(limit * 1000)}"
+        words += "; SET LOCAL max_parallel_workers_per_gather = 0"
     driver: PostgresConnection = connection.connection.driver_connection  # type: ignore[assignment]
     driver.prelude = words  # goes with BEGIN
 
@@ -171,11 +194,14 @@ def _stamp(session: TenantSession, row: object) -> None:
 
 
 def _keep_above(row: object) -> None:
-    """Of rows above tenants a tenant's session holds those it has read, and changes counters."""
+    """Of rows above tenants a tenant's session holds those it has read, and changes counters; of
+    others it adds some."""
     if not isinstance(row, Base):
         return
     state = inspect(row)
-    counted = COUNTERS.get(row.__tablename__, frozenset())
+    if row.__tablename__ in ADDABLE and not state.has_identity:
+        return
+    counted = CHANGEABLE.get(row.__tablename__, frozenset())
     if not isinstance(row, TenantSeen) or state.transient or set(state.committed_state) - counted:
         raise TenantViolation("a change of a row above tenants")
 

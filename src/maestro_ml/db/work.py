@@ -1,11 +1,13 @@
 """The unit of work: one transaction, one caller, one instant."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from maestro_ml.core.access import Access, Permission
 from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.errors import Forbidden, MaestroError, NotFound
-from maestro_ml.db.engine import Engines
+from maestro_ml.db.engine import QUEUE_TIMEOUT, Engines
+from maestro_ml.db.faults import away
+from maestro_ml.db.hot import Hot
+from maestro_ml.db.prepared import Runner, SessionRunner
 from maestro_ml.db.tenants import SYSTEM, Sight, System, TenantSession
 
 Listener = Callable[["Work", str, Mapping[str, Any]], Awaitable[None]]
@@ -25,12 +30,16 @@ class Sessions:
     def __init__(self, engines: Engines, listeners: Sequence[Listener] = ()) -> None:
         self.engines = engines
         self.listeners = listeners
+        self.hot = Hot(engines)
+        self._turns: WeakValueDictionary[UUID | System, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def begin(
         self, tenant: UUID | System, *, read_only: bool = False, sight: Sight | None = None
     ) -> AsyncIterator[AsyncSession]:
+        shared = read_only and not isinstance(tenant, System)
         async with (
+            self._turn(tenant) if shared else nullcontext(),
             AsyncSession(
                 self.engines.reading if read_only else self.engines.writing,
                 sync_session_class=TenantSession,
@@ -41,6 +50,22 @@ class Sessions:
             session.begin(),
         ):
             yield session
+
+    @asynccontextmanager
+    async def _turn(self, tenant: UUID | System) -> AsyncIterator[None]:
+        """No tenant's readers have more than half of the connections: the rest is for others."""
+        turns = self._turns.get(tenant)
+        if turns is None:
+            turns = self._turns[tenant] = asyncio.Semaphore(max(1, self.engines.connections // 2))
+        try:
+            async with asyncio.timeout(QUEUE_TIMEOUT):
+                await turns.acquire()
+        except TimeoutError:
+            raise away() from None
+        try:
+            yield
+        finally:
+            turns.release()
 
 
 class _Flushing:
@@ -77,6 +102,11 @@ class Work(_Flushing):
         assert self.access.tenant_id is not None
         return self.access.tenant_id
 
+    @property
+    def prepared(self) -> Runner:
+        """For verbs that a `FastWork` may ask for as well."""
+        return SessionRunner(self.session, self.tenant_id)
+
     def require(self, permission: Permission, project_id: UUID | None = None) -> None:
         self.access.require(permission, project_id)
 
@@ -95,9 +125,16 @@ class SystemWork(_Flushing):
 
 @dataclass(frozen=True, slots=True)
 class AccountWork(SystemWork):
-    """A known caller above tenants: their own account, and what a platform admin does."""
+    """A known caller above tenants: their own account, what a platform admin does, and what a
+    tenant's admin does to accounts. Nothing is filtered here: each query names the tenant."""
 
     access: Access
+
+    @property
+    def tenant_id(self) -> UUID:
+        """Where the caller acts, for verbs whose permission nobody has outside of a tenant."""
+        assert self.access.tenant_id is not None
+        return self.access.tenant_id
 
     def require(self, permission: Permission, project_id: UUID | None = None) -> None:
         self.access.require(permission, project_id)

@@ -4,24 +4,27 @@
     stored = await blobs.put(key, chunks, limit=2**30)
     async for chunk in blobs.read(key, start=100): ...
 
-A blob is there as a whole or not at all, and never changes. A large one goes up in parts that are
-held in memory a few at a time; S3 takes 10,000 of them, so say the `limit` of what may be larger
-than 150 GiB.
+A blob is there as a whole or not at all, and never changes. Of a large one some MiB are in memory
+at a time; S3 takes 10,000 parts, so say the `limit` of what may be larger than 48 GiB.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+)
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
-import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, S3Store
 
-from maestro_ml.core.errors import Unavailable
 from maestro_ml.core.settings import Settings
 from maestro_ml.storage.bucket import Bucket
 from maestro_ml.storage.errors import (
@@ -34,13 +37,7 @@ from maestro_ml.storage.errors import (
 from maestro_ml.storage.folder import Folder
 from maestro_ml.storage.keys import BlobKey
 
-if TYPE_CHECKING:
-    from obstore import AsyncWritableFile, GetOptions
-
-_PART, _LARGEST_PART = 16 * 2**20, 128 * 2**20
-_PARTS = 10_000
-_PARTS_AT_ONCE = 3
-_CHUNK = 2**20
+_AT_ONCE = 2**20  # bytes that are hashed and written together
 _CHECK_TIMEOUT = 5
 
 
@@ -50,12 +47,25 @@ class Stored:
     sha256: str
 
 
+class _Sink(Protocol):
+    """`abandon` leaves nothing, even of what is finished, and never fails."""
+
+    async def write(self, data: bytes) -> None: ...
+    async def finish(self) -> None: ...
+    async def abandon(self) -> None: ...
+
+
 class _Place(Protocol):
-    def store(self) -> LocalStore | S3Store: ...
-    async def prepare(self, key: BlobKey) -> None: ...
-    async def settle(self, key: BlobKey) -> None: ...
+    """Says of a file that is not there what Python says: FileNotFoundError."""
+
+    async def begin(self, key: BlobKey, limit: int) -> _Sink: ...
+    async def reader(self, key: BlobKey, start: int, end: int | None) -> AsyncGenerator[bytes]: ...
+    async def size(self, key: BlobKey) -> int: ...
+    async def delete(self, key: BlobKey) -> None: ...
     async def clear(self, tenant_id: UUID) -> None: ...
+    async def count(self, tenant_id: UUID) -> int: ...
     async def check(self) -> None: ...
+    async def sign(self, key: BlobKey, seconds: int) -> str | None: ...
 
 
 class Blobs:
@@ -92,49 +102,53 @@ class Blobs:
         with suppress(BlobNotFound):
             await self.size(key)
             raise BlobExists
+        with _answering():
+            sink = await self._place.begin(key, limit or 0)
         digest, size = sha256(), 0
-        async with self._writing(key, limit or 0) as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if limit is not None and size > limit:
-                    raise BlobTooLarge(limit)
-                digest.update(chunk)
-                with _answering():
-                    await file.write(chunk)
+
+        async def take(data: bytes) -> None:
+            nonlocal size
+            size += len(data)
+            with _answering():
+                await asyncio.gather(asyncio.to_thread(digest.update, data), sink.write(data))
+
+        try:
+            async with aclosing(_gathered(chunks, limit)) as gathered:
+                await _one_ahead(gathered, take)
+            with _answering():
+                await sink.finish()
+        except BaseException:
+            await sink.abandon()
+            raise
         return Stored(size, digest.hexdigest())
 
-    async def read(
+    async def reader(
         self, key: BlobKey, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to but without `end`, as a slice gives them. A missing blob is
-        told with the first chunk: ask for the size before an answer begins.
+    ) -> AsyncGenerator[bytes]:
+        """The bytes from `start` up to but without `end`, as a slice gives them. Read to the end or
+        closed, they let go of the file; deleted meanwhile, they still come.
 
         Raises:
             BlobNotFound: there is no such blob.
         """
-        if end is not None and end <= start:
-            await self.size(key)
-            return
-        options: GetOptions = {}
-        if end is not None:
-            options["range"] = (start, end)
-        elif start:
-            options["range"] = {"offset": start}
-        try:
-            with _finding():
-                found = await self._place.store().get_async(str(key), options=options)
-        except Unavailable:
-            # obstore has no name of its own for a range that lies behind the end.
-            if options and start >= await self.size(key):
-                return
-            raise
-        stream = aiter(found.stream(_CHUNK))
-        while True:
-            with _answering():
-                chunk = await anext(stream, None)
-            if chunk is None:
-                return
-            yield chunk
+        with _finding():
+            if end is not None and end <= start:
+                await self._place.size(key)
+                return _nothing()
+            chunks = await self._place.reader(key, start, end)
+        return _told(chunks)
+
+    async def read(
+        self, key: BlobKey, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """As `reader`, in one step: a missing blob is told with the first chunk.
+
+        Raises:
+            BlobNotFound: there is no such blob.
+        """
+        async with aclosing(await self.reader(key, start=start, end=end)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def size(self, key: BlobKey) -> int:
         """How many bytes the blob has.
@@ -143,17 +157,27 @@ class Blobs:
             BlobNotFound: there is no such blob.
         """
         with _finding():
-            return (await self._place.store().head_async(str(key)))["size"]
+            return await self._place.size(key)
+
+    async def signed(self, key: BlobKey, seconds: int) -> str | None:
+        """An address where anybody reads the blob for so long; None where the place has none."""
+        with _answering():
+            return await self._place.sign(key, seconds)
 
     async def delete(self, key: BlobKey) -> None:
-        """Afterwards it is gone, whether or not it was there."""
-        with suppress(BlobNotFound), _finding():
-            await self._place.store().delete_async(str(key))
+        """Afterwards it is gone, whether or not it was there, and what was begun of it."""
+        with _answering():
+            await self._place.delete(key)
 
     async def delete_tenant(self, tenant_id: UUID) -> None:
         """Delete everything of a tenant. If it fails half way, it can be called again."""
         with _answering():
             await self._place.clear(tenant_id)
+
+    async def count(self, tenant_id: UUID) -> int:
+        """How many blobs a tenant has."""
+        with _answering():
+            return await self._place.count(tenant_id)
 
     async def check(self) -> None:
         """For the readiness probe: returns soon when files can be stored, or raises."""
@@ -161,32 +185,56 @@ class Blobs:
             async with asyncio.timeout(_CHECK_TIMEOUT):
                 await self._place.check()
 
-    @asynccontextmanager
-    async def _writing(self, key: BlobKey, limit: int) -> AsyncIterator["AsyncWritableFile"]:
-        with _answering():
-            await self._place.prepare(key)
-            file = obstore.open_writer_async(
-                self._place.store(),
-                str(key),
-                buffer_size=min(max(_PART, -(-limit // _PARTS)), _LARGEST_PART),
-                max_concurrency=_PARTS_AT_ONCE,
-            )
-        try:
-            yield file
-        except BaseException as failure:
-            # The only way that obstore has to give an upload up.
-            with suppress(BaseError, OSError):
-                await file.__aexit__(type(failure), failure, failure.__traceback__)
-            raise
-        try:
+
+async def _one_ahead(
+    chunks: AsyncIterable[bytes], take: Callable[[bytes], Coroutine[None, None, None]]
+) -> None:
+    """Takes one chunk after another, while the next one is on its way."""
+    taking: asyncio.Task[None] | None = None
+    try:
+        async for data in chunks:
+            if taking is not None:
+                await taking
+            taking = asyncio.create_task(take(data))
+        if taking is not None:
+            await taking
+    except BaseException:
+        if taking is not None:
+            await asyncio.wait({taking})
+        raise
+
+
+async def _gathered(chunks: AsyncIterable[bytes], limit: int | None) -> AsyncGenerator[bytes]:
+    """Small chunks as larger ones, up to the limit."""
+    held: list[bytes] = []
+    n_held = size = 0
+    async for chunk in chunks:
+        n_held += len(chunk)
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise BlobTooLarge(limit)
+        held.append(chunk)
+        if n_held >= _AT_ONCE:
+            yield b"".join(held)
+            held.clear()
+            n_held = 0
+    if held:
+        yield b"".join(held)
+
+
+async def _told(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(chunks):
+        while True:
             with _answering():
-                await file.close()
-                await self._place.settle(key)
-        except BaseException:
-            # It may have its name by now, but nobody is told of it.
-            with suppress(Unavailable):
-                await self.delete(key)
-            raise
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    return
+    yield
 
 
 @contextmanager

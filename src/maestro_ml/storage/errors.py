@@ -1,6 +1,6 @@
 """What can go wrong with files."""
 
-from maestro_ml.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from maestro_ml.core.errors import AlreadyExists, Conflict, Invalid, NotFound, Unavailable
 
 
 class BlobNotFound(NotFound):
@@ -28,6 +28,15 @@ class BlobTooLarge(Invalid):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The file is larger than the {limit} bytes allowed here.", limit=limit)
+
+
+class UploadLost(Conflict):
+    """The upload was given up, here or by a request to abort it: nothing of it is kept."""
+
+    code = "upload-lost"
+
+    def __init__(self) -> None:
+        super().__init__("The upload was given up before it was whole. Begin it anew.")
 
 
 class StorageSettingsInvalid(Invalid):
