@@ -5,13 +5,13 @@ import binascii
 import hmac
 from dataclasses import dataclass
 from hashlib import sha256
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from starlette.requests import Request
 
 from maestro_ml.core.errors import Unauthenticated
 from maestro_ml.core.settings import Settings
+from maestro_ml.http.hosts import own_origins
 from maestro_ml.identity import tokens
 from maestro_ml.identity.errors import CsrfRefused
 
@@ -80,20 +80,12 @@ def check_origin(request: Request, settings: Settings, expected: str) -> None:
     if origin is None:
         if request.headers.get("sec-fetch-site") != "same-origin":
             raise CsrfRefused
-    elif origin not in _own_origins(request, settings):
+    elif origin not in own_origins(request, settings):
         raise CsrfRefused
 
 
 def csrf_token(key: bytes, session: UUID) -> str:
     return hmac.new(key, session.bytes, sha256).hexdigest()
-
-
-def _own_origins(request: Request, settings: Settings) -> set[str]:
-    own = {f"{request.url.scheme}://{request.url.netloc}"}
-    if settings.server.public_url is not None:
-        public = urlsplit(settings.server.public_url)
-        own.add(f"{public.scheme}://{public.netloc}")
-    return own
 
 
 def _api_key(text: str) -> ApiKeySecret:
@@ -105,7 +97,7 @@ def _api_key(text: str) -> ApiKeySecret:
 def _password_of(proof: str) -> str:
     """Of a Basic pair; the name beside an API key says nothing and is not looked at."""
     try:
-        _, _, password = base64.b64decode(proof, validate=True).decode("ascii").partition(":")
+        _, _, password = base64.b64decode(proof, validate=True).partition(b":")
+        return password.decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         raise Unauthenticated from None
-    return password

@@ -1,10 +1,12 @@
 """E-mail addresses: what is one, and which of them are the same account."""
 
 import unicodedata
+from collections.abc import Collection
 
 import email_validator
 
 from maestro_ml.identity.errors import EmailInvalid
+from maestro_ml.identity.errors_admin import EmailDomainRefused
 
 MAX_LENGTH = 254
 # An office's own network is a fine place for an account; no mail is sent to check an address.
@@ -35,3 +37,22 @@ def normal(text: str) -> str:
         EmailInvalid: it is no address.
     """
     return unicodedata.normalize("NFC", address(text).lower())
+
+
+def domain(text: str) -> str:
+    """Where the address is, as domains are compared.
+
+    Raises:
+        EmailInvalid: it is no address.
+    """
+    return normal(text).rpartition("@")[2]
+
+
+def check_domain(text: str, allowed: Collection[str]) -> None:
+    """Whether a tenant that takes only some mail domains takes this address.
+
+    Raises:
+        EmailDomainRefused: it does not.
+    """
+    if allowed and domain(text) not in allowed:
+        raise EmailDomainRefused

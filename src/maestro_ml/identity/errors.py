@@ -122,6 +122,19 @@ class InvitationInvalid(Invalid):
         super().__init__("This invitation is not valid, or not any more: ask for a new one.")
 
 
+class NameNeeded(Invalid):
+    """The address of the invitation has no account yet, and people are known by a name."""
+
+    code = "name-needed"
+
+    def __init__(self) -> None:
+        faults = [{"at": ["body", "name"], "why": "a new account needs a name"}]
+        super().__init__(
+            "There is no account with this e-mail address yet: a new one needs a name.",
+            faults=faults,
+        )
+
+
 class InvitationNotFound(NotFound):
     """The tenant has no such invitation that is still open."""
 
@@ -152,6 +165,18 @@ class ApiKeyNotFound(NotFound):
         super().__init__("You have no such API key.")
 
 
+class TooManyApiKeys(Conflict):
+    """A person has at most 100 keys that work in a tenant."""
+
+    code = "too-many-api-keys"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} API keys here, and nobody may have more. Revoke one first.",
+            allowed=most,
+        )
+
+
 class DefaultProjectOutside(Invalid):
     """A key that is limited to some projects has its default project among them."""
 
@@ -161,3 +186,50 @@ class DefaultProjectOutside(Invalid):
         why = "must be one of the projects that the key is limited to"
         faults = [{"at": ["body", "default_project"], "why": why}]
         super().__init__(f"The default project {why}.", faults=faults)
+
+
+class LinkRefused(Unauthenticated):
+    """The same for a link that is made up, was used, was replaced by a newer one or is too old."""
+
+    code = "link-refused"
+
+    def __init__(self) -> None:
+        super().__init__("This link is not valid, or not any more: ask for a new one.")
+
+
+class WrongPassword(Forbidden):
+    """The session is good, and this asks for the account's password once more."""
+
+    code = "wrong-password"
+
+    def __init__(self) -> None:
+        super().__init__("This is not your password.")
+
+
+class SessionNotFound(NotFound):
+    """You have no such session, or it has ended."""
+
+    code = "session-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("You have no such session.")
+
+
+class EmailUnverified(Forbidden):
+    """Said to who has the right password only. The link is in the mail."""
+
+    code = "email-unverified"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your e-mail address is not verified yet: open the link that was mailed to you."
+        )
+
+
+class TooManyMails(TooMany):
+    """A link was mailed a moment ago."""
+
+    code = "too-many-mails"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("A link was mailed a moment ago: wait for it.", retry_after=seconds)

@@ -91,8 +91,14 @@ class KeyRing:
         self._by_header = {_header_of(row.kid): self._known(row) for row in rows}
 
     def learn(self, row: SigningKey) -> None:
-        """A key that may sign from now on."""
-        self._by_header[_header_of(row.kid)] = self._known(row)
+        """A key that may sign from now on: the newest."""
+        newest = {_header_of(row.kid): self._known(row)}
+        self._by_header = newest | self._by_header | newest
+
+    def signs_with(self, kid: str) -> bool:
+        """Whether this process knows that it is the key that signs."""
+        key = self._by_header.get(_header_of(kid))
+        return key is not None and key.state is KeyState.ACTIVE
 
     def jwks(self, now: datetime) -> dict[str, Any]:
         """What others may verify with: the keys that have signed and still count, newest first.

@@ -7,8 +7,11 @@ first, and nothing about which kinds of characters there must be.
 import asyncio
 import os
 import re
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -27,6 +30,7 @@ MAX_POINTS, MAX_BYTES = 128, 1024
 DEV_MIN_LENGTH = 6
 SLOTS = os.cpu_count() or 1
 QUEUE = 20
+_NICE = 10
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 _SCORED = 64  # the estimate is quadratic, and 64 characters say enough
 _LEAST_SCORE = 3
@@ -35,6 +39,7 @@ _PRODUCT = ("maestro", "maestroml", "maestro-ml")
 _FILLERS = ("administrator", "admin", "root", "user", "password", "passwort", "login", "welcome")
 _LEET = str.maketrans("@4301!5$7", "aaeoiisst")
 _YEAR = re.compile(r"(19|20)\d\d")
+WITH_SECOND_FACTOR = 8  # characters, where a password is not all there is (NIST SP 800-63B-4)
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890", "qwertzuiop", "azertyuiop")
 _STEPS = {pair for row in _ROWS for text in (row, row[::-1]) for pair in pairwise(text)}
 
@@ -50,11 +55,13 @@ class Passwords:
         self.min_length = DEV_MIN_LENGTH if settings.dev else settings.auth.password_min_length
         self._dummy = _dummy()
         self._slots = asyncio.Semaphore(SLOTS)
+        self._threads = ThreadPoolExecutor(SLOTS, "passwords", initializer=_give_way)
         self._under_way = 0
         self.hashed = 0
 
-    def check(self, password: str, *, words: Iterable[str] = ()) -> None:
-        """Whether this may become a password; `words` is what is known of its owner.
+    def check(self, password: str, *, words: Iterable[str] = (), least: int | None = None) -> None:
+        """Whether this may become a password; `words` is what is known of its owner, `least` how
+        long it has to be if not as long as elsewhere.
 
         Raises:
             PasswordRefused: it may not; the detail names the rule.
@@ -64,12 +71,22 @@ class Passwords:
                 "long", f"A password has at most {MAX_POINTS} characters ({MAX_BYTES} bytes)."
             )
         password = normal(password)
-        if len(password) < self.min_length:
+        least = self.min_length if least is None else min(least, self.min_length)
+        if len(password) < least:
             raise PasswordRefused(
-                "length", f"A password has at least {self.min_length} characters; this is shorter."
+                "length", f"A password has at least {least} characters; this is shorter."
             )
         if not self._dev:
             _check_guessable(password, [*_PRODUCT, *_parts(words)])
+
+    def check_room(self) -> None:
+        """Asked before anything is written down for somebody who would not get a turn.
+
+        Raises:
+            TooManyPasswords: too many are waiting already.
+        """
+        if self._under_way >= SLOTS + QUEUE:
+            raise TooManyPasswords
 
     async def hash(self, password: str) -> str:
         """Raises:
@@ -110,15 +127,23 @@ class Passwords:
         return right and known
 
     async def _in_slot(self, run: Callable[[], T]) -> T:
-        if self._under_way >= SLOTS + QUEUE:
-            raise TooManyPasswords
+        self.check_room()
         self._under_way += 1
         try:
             async with self._slots:
                 self.hashed += 1
-                return await asyncio.to_thread(run)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         finally:
             self._under_way -= 1
+
+
+def _give_way() -> None:
+    """Hashing takes whole cores, so it gets what the rest of the server leaves: who is signed in
+    does not wait for people who guess. Elsewhere threads have no priority of their own."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        given = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(given, _NICE))  # only root may lower it
 
 
 @cache

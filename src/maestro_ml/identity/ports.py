@@ -7,7 +7,8 @@ module `maestro_ml.projects.service`.
 from typing import Protocol
 from uuid import UUID
 
-from maestro_ml.db.work import Work
+from maestro_ml.core.access import Access
+from maestro_ml.db.work import SystemWork, Work
 
 
 class ProjectSeen(Protocol):
@@ -34,3 +35,8 @@ class Projects(Protocol):
         Raises:
             NotFound: they see none.
         """
+
+    async def hand_over(
+        self, work: SystemWork, access: Access, leaver: UUID, heir: UUID, /
+    ) -> None:
+        """See to it that no private project is left without a maintainer when somebody leaves."""

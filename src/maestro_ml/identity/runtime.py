@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NoReturn
 from uuid import UUID
 
 import structlog
@@ -13,15 +13,19 @@ from maestro_ml.core.access import Access
 from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.errors import MaestroError, Unauthenticated
 from maestro_ml.core.settings import Settings
+from maestro_ml.db.redis import RedisOrNot
 from maestro_ml.db.work import Sessions, SystemWork, open_system_work
 from maestro_ml.identity import credentials, tokens
 from maestro_ml.identity.credentials import AccessToken, ApiKeySecret
+from maestro_ml.identity.issuers import Issuers
 from maestro_ml.identity.keys import Claims, KeyRing, UnknownKey
 from maestro_ml.identity.lookup import Lookup
 from maestro_ml.identity.passwords import Passwords
 from maestro_ml.identity.revocation import Revocations
 from maestro_ml.identity.secret import Secret, load_secret
 from maestro_ml.identity.service import activity, signing_keys
+from maestro_ml.limits.guard import Limits
+from maestro_ml.outbound.client import Outbound
 
 log = structlog.get_logger()
 RELOAD_AFTER = timedelta(seconds=10)
@@ -40,8 +44,12 @@ class Identity:
         self.clock = clock
         self.passwords = Passwords(settings)
         self.lookup = Lookup(sessions.engines)
-        redis = settings.redis.url
-        self.revocations = Revocations(redis.get_secret_value() if redis else None, clock)
+        url = settings.redis.url
+        self.redis = RedisOrNot(url.get_secret_value() if url else None, clock)
+        self.revocations = Revocations(self.redis)
+        self.limits = Limits(sessions, self.redis, clock)
+        self.outbound = Outbound(settings.outbound)
+        self.issuers = Issuers(self.outbound, clock)
         self._csrf_key = b""
         self._loaded_at: datetime | None = None
         self._loading = asyncio.Lock()
@@ -63,6 +71,7 @@ class Identity:
         self.secret = await asyncio.to_thread(load_secret, self.settings)
         self._csrf_key = self.secret.derive("csrf")
         self.ring = KeyRing(self.secret)
+        self.limits.open(self.ring.issuer)
         async with open_system_work(self.sessions, clock=self.clock) as work:
             await signing_keys.ensure(work, self.secret)
         await self.reload_keys()
@@ -74,7 +83,9 @@ class Identity:
             with suppress(asyncio.CancelledError):
                 await self._keeping
             await self._tidy()
-        await self.revocations.close()
+        await self.revocations.settled()
+        await self.redis.close()
+        await self.limits.close()
         await self.lookup.close()
 
     async def authenticate(self, request: Request) -> Access:
@@ -82,6 +93,7 @@ class Identity:
 
         Raises:
             Unauthenticated: nobody that we know.
+            TooManyAttempts: nor were many others from the same address.
             CsrfRefused: a change that a page of another site may have asked for.
             Unavailable: the database does not answer.
         """
@@ -93,7 +105,7 @@ class Identity:
             return await self._by_token(credential.text, now)
         found = await self.lookup.cookie(tokens.digest(credential.text), now)
         if found is None or found.access.session_id is None:
-            raise Unauthenticated
+            await self._refuse(tokens.COOKIE, credential.text)
         credentials.check_origin(request, self.settings, self.csrf_token(found.access.session_id))
         self._seen[found.access.session_id] = now
         return found.access
@@ -101,8 +113,11 @@ class Identity:
     def csrf_token(self, session: UUID) -> str:
         return credentials.csrf_token(self._csrf_key, session)
 
-    async def signing_kid(self, work: SystemWork) -> str:
-        """The key that signs, as the database says inside this unit of work."""
+    async def signing_kid(self, work: SystemWork, kid: str | None = None) -> str:
+        """The key that signs, as the database says inside this unit of work. `kid`: it was read
+        there before, and is read whole if this process has not met it."""
+        if kid is not None and self.ring.signs_with(kid):
+            return kid
         row = await signing_keys.active(work)
         self.ring.learn(row)
         return row.kid
@@ -115,7 +130,8 @@ class Identity:
     async def fresh_keys(self) -> None:
         """As they were at most ten seconds ago."""
         async with self._loading:
-            if self._loaded_at is None or self.clock() - self._loaded_at >= RELOAD_AFTER:
+            # Never mind which way: the clock may have been set back.
+            if self._loaded_at is None or abs(self.clock() - self._loaded_at) >= RELOAD_AFTER:
                 await self.reload_keys()
 
     async def flush(self) -> None:
@@ -138,9 +154,14 @@ class Identity:
     async def _by_key(self, text: str, now: datetime) -> Access:
         access = await self.lookup.api_key(tokens.digest(text), now)
         if access is None or access.api_key_id is None:
-            raise Unauthenticated
+            await self._refuse(tokens.API_KEY, text)
         self._used[access.api_key_id] = now
         return access
+
+    async def _refuse(self, kind: str, text: str) -> NoReturn:
+        if await self.lookup.is_made_up(kind, tokens.digest(text)):
+            await self.limits.wrong_lookup()
+        raise Unauthenticated
 
     async def _by_token(self, text: str, now: datetime) -> Access:
         claims = await self._claims(text, now)

@@ -52,17 +52,32 @@ def load_secret(settings: Settings) -> Secret:
     Raises:
         SecretKeyRefused: it is short, or one that everybody knows.
     """
+    if settings.secret_key is None:
+        _make(settings.data / FILE)
+    key = check_secret(settings)
+    assert key is not None
+    return Secret(key)
+
+
+def check_secret(settings: Settings) -> bytes | None:
+    """The setting or the file, if there is one yet. Nothing is made.
+
+    Raises:
+        SecretKeyRefused: it is short, or one that everybody knows.
+    """
+    file = settings.data / FILE
     if settings.secret_key is not None:
         key, name = settings.secret_key.get_secret_value().encode(), "MAESTRO_SECRET_KEY"
+    elif file.exists():
+        key, name = file.read_bytes().strip(), str(file)
     else:
-        file = settings.data / FILE
-        key, name = _from_file(file), str(file)
+        return None
     if not settings.dev and _weak(key):
         raise SecretKeyRefused(
             f"{name} is too weak: give {_LEAST_BYTES} random bytes or more, such as the output of "
             "`openssl rand -hex 32`."
         )
-    return Secret(key)
+    return key
 
 
 def _weak(key: bytes) -> bool:
@@ -70,7 +85,7 @@ def _weak(key: bytes) -> bool:
     return len(key) < _LEAST_BYTES or len(set(key)) < 8 or any(known in text for known in _KNOWN)
 
 
-def _from_file(file: Path) -> bytes:
+def _make(file: Path) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         # Written in full before it has its name: two servers that start at once agree.
@@ -85,4 +100,3 @@ def _from_file(file: Path) -> bytes:
             pass
         finally:
             new.unlink()
-    return file.read_bytes().strip()

@@ -14,7 +14,10 @@ from hashlib import sha256
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 API_KEY, REFRESH, INVITATION, SETUP, COOKIE = "mlp_", "mlr_", "mli_", "mls_", "mlc_"
-_LENGTHS = {API_KEY: 40, REFRESH: 43, INVITATION: 43, SETUP: 43, COOKIE: 43}
+MFA, LINK, STATE, DEVICE = "mlm_", "mll_", "mlo_", "mld_"
+_LENGTHS = {API_KEY: 40} | dict.fromkeys(
+    (REFRESH, INVITATION, SETUP, COOKIE, MFA, LINK, STATE, DEVICE), 43
+)
 _CHECK = 6
 _SHAPES = {
     prefix: re.compile(f"{prefix}[0-9A-Za-z]{{{length + _CHECK}}}")

@@ -38,6 +38,15 @@ class DatabaseLocked(Unavailable):
         )
 
 
+class DatabaseInUse(Conflict):
+    """Servers or workers use the database, so its schema is not taken back from under them."""
+
+    code = "database-in-use"
+
+    def __init__(self) -> None:
+        super().__init__("Servers or workers use this database: stop all of them before.")
+
+
 class DatabaseUnreachable(Unavailable):
     """The database does not answer, or refuses the login."""
 

@@ -4,11 +4,17 @@ A released revision keeps doing what it did: what one of them calls here is neve
 need gets a function of its own.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from alembic import op
 from sqlalchemy import Connection
 
+from maestro_ml.migrations.errors import DatabaseInUse, DatabaseLocked
+
 APP, SYSTEM = "maestro_app", "maestro_system"
 ROLES = (APP, SYSTEM)
+PRESENCE = 0x6D6165737472_7075  # the advisory lock of servers and workers, which they share
 # An ended transaction leaves '' behind, not NULL: cast bare, it would be an error, not "none".
 MINE = "nullif(current_setting('app.tenant_id', true), '')::uuid"
 
@@ -23,6 +29,45 @@ def login_without_roles(connection: Connection) -> str | None:
         " AND pg_has_role(current_user, oid, 'MEMBER')"
     ).scalar_one()
     return None if row[1] or member == len(ROLES) else str(row[0])
+
+
+def come_in(connection: Connection) -> None:
+    """Say that somebody works with this schema, for as long as the connection lives.
+
+    Raises:
+        DatabaseLocked: it is being taken back right now.
+    """
+    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock_shared({PRESENCE})").scalar():
+        raise DatabaseLocked
+
+
+def keep_others_out(connection: Connection) -> None:
+    """Nobody works with this schema until the transaction ends.
+
+    Raises:
+        DatabaseInUse: somebody does.
+    """
+    if connection.dialect.name != "postgresql":
+        return  # SQLite has one server, and it holds the data folder
+    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({PRESENCE})").scalar():
+        raise DatabaseInUse
+
+
+@contextmanager
+def seeing_all(connection: Connection) -> Iterator[None]:
+    """Rows of every tenant, which even the tables' owner does not see by itself."""
+    isolated = (
+        connection.dialect.name == "postgresql"
+        and connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM pg_class WHERE relforcerowsecurity"
+            " AND relnamespace = 'public'::regnamespace)"
+        ).scalar()
+    )
+    if isolated:
+        connection.exec_driver_sql(f"SET LOCAL ROLE {SYSTEM}")
+    yield
+    if isolated:
+        connection.exec_driver_sql("RESET ROLE")
 
 
 def create_roles(connection: Connection) -> None:

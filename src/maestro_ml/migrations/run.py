@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, event, func, inspect, make_url, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -45,6 +45,7 @@ class Status:
 
     current: str | None
     head: str
+    known: bool = True  # False when a newer version of the program wrote it
 
     @property
     def up_to_date(self) -> bool:
@@ -57,7 +58,17 @@ async def upgrade(url: str, revision: str = "head", *, wait: float = 30.0) -> St
     Raises:
         SchemaTooNew, DatabaseLocked, DatabaseUnreachable, RolesMissing, MigrationRefused
     """
-    return await _change(url, wait, lambda config: command.upgrade(config, revision))
+
+    def up(config: Config, now: str | None) -> None:
+        order = _order(revision)
+        if now is not None and order.index(revision) < order.index(now):
+            raise MigrationRefused(
+                f"The database is at revision {now}, beyond {revision}: `maestro db downgrade "
+                f"{revision}` takes it back."
+            )
+        command.upgrade(config, revision)
+
+    return await _change(url, wait, up)
 
 
 async def downgrade(url: str, revision: str, *, wait: float = 30.0) -> Status:
@@ -67,7 +78,68 @@ async def downgrade(url: str, revision: str, *, wait: float = 30.0) -> Status:
         SchemaTooNew, DatabaseLocked, DatabaseUnreachable, RolesMissing
         MigrationRefused: what the older schema cannot hold would be lost.
     """
-    return await _change(url, wait, lambda config: command.downgrade(config, revision))
+    return await _change(url, wait, lambda config, now: _back(config, now, revision))
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What goes, by table and number of rows: whole tables, and rows of tables that stay."""
+
+    tables: dict[str, int]
+    rows: dict[str, int]
+
+
+async def loss(url: str, revision: str, *, wait: float = 30.0) -> Loss:
+    """What `downgrade` would lose. It is tried out in a transaction that is not kept.
+
+    Raises: what `downgrade` raises.
+    """
+
+    def rehearse(config: Config, now: str | None) -> None:
+        connection: Connection = config.attributes["connection"]
+        rows = _rows(connection)
+        _back(config, now, revision)
+        left = _rows(connection)
+        fewer = {name: count - left.get(name, 0) for name, count in rows.items()}
+        raise _Rehearsed(
+            Loss(
+                tables={name: count for name, count in rows.items() if name not in left},
+                rows={name: count for name, count in fewer.items() if count > 0 and name in left},
+            )
+        )
+
+    try:
+        await _change(url, wait, rehearse)
+    except _Rehearsed as rehearsed:
+        return rehearsed.lost
+    return Loss({}, {})
+
+
+class _Rehearsed(Exception):
+    def __init__(self, lost: Loss) -> None:
+        super().__init__()
+        self.lost = lost
+
+
+def _rows(connection: Connection) -> dict[str, int]:
+    names = sorted(inspect(connection).get_table_names())
+    with postgres.seeing_all(connection):
+        return {
+            name: connection.scalar(select(func.count()).select_from(table(name))) or 0
+            for name in names
+            if name != "alembic_version"
+        }
+
+
+def _back(config: Config, now: str | None, revision: str) -> None:
+    order = _order(revision)
+    if order.index(revision) > order.index(now or "base"):
+        raise MigrationRefused(
+            f"The database is at revision {now or 'none'}, before {revision}: `maestro db upgrade "
+            f"{revision}` brings it there."
+        )
+    postgres.keep_others_out(config.attributes["connection"])
+    command.downgrade(config, revision)
 
 
 async def status(url: str) -> Status:
@@ -92,7 +164,7 @@ async def require_head(url: str) -> None:
         if login is not None:
             raise RolesMissing(login)
     found = await status(url)
-    if found.current is not None and found.current not in _known():
+    if found.current is not None and not found.known:
         raise SchemaTooNew(found.current, found.head)
     if not found.up_to_date:
         raise SchemaTooOld(found.current, found.head)
@@ -121,15 +193,30 @@ def _head() -> str:
     return head
 
 
-def _known() -> set[str]:
-    return {s.revision for s in ScriptDirectory.from_config(config_for()).walk_revisions()}
+def _revisions() -> list[str]:
+    """The oldest first."""
+    script = ScriptDirectory.from_config(config_for())
+    return [one.revision for one in script.walk_revisions()][::-1]
+
+
+def _order(wanted: str) -> list[str]:
+    """Raises:
+    MigrationRefused: what is wanted is none of them.
+    """
+    known = _revisions()
+    if wanted not in {"base", "head", *known}:
+        raise MigrationRefused(
+            f"There is no revision {wanted!r}: this version knows {known[0]} to {known[-1]}."
+        )
+    return ["base", *known, "head"]
 
 
 def _status(connection: Connection) -> Status:
-    return Status(MigrationContext.configure(connection).get_current_revision(), _head())
+    current = MigrationContext.configure(connection).get_current_revision()
+    return Status(current, _head(), current is None or current in _revisions())
 
 
-async def _change(url: str, wait: float, act: Callable[[Config], None]) -> Status:
+async def _change(url: str, wait: float, act: Callable[[Config, str | None], None]) -> Status:
     def change(connection: Connection) -> Status:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(wait * 1000)}ms'")
@@ -139,10 +226,10 @@ async def _change(url: str, wait: float, act: Callable[[Config], None]) -> Statu
                 raise RolesMissing(login)
             postgres.create_roles(connection)
         before = _status(connection)
-        if before.current is not None and before.current not in _known():
+        if before.current is not None and not before.known:
             raise SchemaTooNew(before.current, before.head)
         try:
-            act(config_for(connection))
+            act(config_for(connection), before.current)
         except CommandError as refused:
             raise MigrationRefused(str(refused)) from refused
         if connection.dialect.name == "sqlite":
@@ -174,17 +261,17 @@ _CHANGING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyD
 async def on_connection(url: str, act: Callable[[Connection], T], *, wait: float = 5.0) -> T:
     """Run something on a connection as the login itself; it commits what it wants to keep."""
     parsed = make_url(url)
-    engine = _engine(parsed, wait)
+    engine = engine_for(parsed, wait)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(act)
     except (DBAPIError, asyncpg.PostgresError, OSError, TimeoutError) as error:
-        raise _explained(parsed, error) from error
+        raise explained(parsed, error) from error
     finally:
         await engine.dispose()
 
 
-def _engine(url: URL, wait: float) -> AsyncEngine:
+def engine_for(url: URL, wait: float) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         return create_async_engine(
             url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": 10}
@@ -206,7 +293,7 @@ def _engine(url: URL, wait: float) -> AsyncEngine:
     return engine
 
 
-def _explained(url: URL, error: BaseException) -> Exception:
+def explained(url: URL, error: BaseException) -> Exception:
     cause: Any = getattr(error, "driver_exception", None) or getattr(error, "orig", None) or error
     if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
         return DatabaseLocked()

@@ -17,6 +17,14 @@ DEFAULT_TENANT_SLUG = "default"
 class TenantStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    DELETING = "deleting"  # for good; nobody gets in
+
+
+class SessionProfile(StrEnum):
+    """How long sign-ins last: 7 days idle and 30 in all, or 1 hour and 24 (NIST AAL2)."""
+
+    STANDARD = "standard"
+    STRICT = "strict"
 
 
 class Tenant(TenantSeen, Row, kw_only=True):
@@ -34,16 +42,13 @@ class Tenant(TenantSeen, Row, kw_only=True):
     max_requests_per_minute: Mapped[int | None] = mapped_column(default=None)
     n_users: Mapped[int] = mapped_column(default=0)
     n_projects: Mapped[int] = mapped_column(default=0)
+    # Of `stored_blobs` and `loose_blobs` together, at every moment.
+    storage_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    mfa_required: Mapped[bool] = mapped_column(default=False)
+    session_profile: Mapped[SessionProfile] = mapped_column(default=SessionProfile.STANDARD)
+    # Mail domains that its people may have; none listed: any.
+    allowed_domains: Mapped[list[str]] = mapped_column(default_factory=list)
 
     @classmethod
     def seen_by(cls, tenant: UUID) -> ColumnElement[bool]:
         return cls.id == tenant
-
-    @property
-    def limits(self) -> "Tenant":
-        """The row again: views show what it may have apart from what it has."""
-        return self
-
-    @property
-    def usage(self) -> "Tenant":
-        return self

@@ -1,13 +1,11 @@
 """What is said about a tenant, and what is seen of it."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from maestro_ml.core.schemas import Command, Name, Slug, View
-from maestro_ml.tenancy.models import TenantStatus
+from maestro_ml.core.schemas import Command, Name, Slug
 
 # Words of addresses, and what would be taken for the platform itself.
 RESERVED = frozenset(
@@ -37,27 +35,3 @@ TenantSlug = Annotated[Slug, AfterValidator(sound_slug)]
 class TenantCreate(Command):
     name: Name
     slug: TenantSlug = Field(description="Its name in addresses and at sign-in; it never changes.")
-
-
-class TenantLimits(View):
-    max_users: int
-    max_projects: int
-    max_artifacts: int
-    max_storage_bytes: int
-    max_concurrent_jobs: int
-    max_requests_per_minute: int | None = Field(description="Null: as many as they like.")
-
-
-class TenantUsage(View):
-    users: int = Field(validation_alias="n_users")
-    projects: int = Field(validation_alias="n_projects")
-
-
-class TenantView(View):
-    id: UUID
-    name: str
-    slug: str
-    status: TenantStatus
-    created_at: datetime
-    limits: TenantLimits
-    usage: TenantUsage

@@ -1,11 +1,11 @@
 """Registering, signing in and out, and who one is."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from maestro_ml.http.deps import Account, AccountReading
-from maestro_ml.identity import signin
+from maestro_ml.identity import refreshing, signin
 from maestro_ml.identity.routes.cookies import Client, answer_of, drop_cookie
 from maestro_ml.identity.runtime import TheIdentity
 from maestro_ml.identity.schemas import (
@@ -17,37 +17,56 @@ from maestro_ml.identity.schemas import (
     SignedIn,
     SignedInWeb,
 )
-from maestro_ml.identity.service import accounts, sessions
+from maestro_ml.identity.schemas_mfa import MfaRequired
+from maestro_ml.identity.schemas_self_service import Mailed
+from maestro_ml.identity.service import accounts, api_keys, sessions
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 well_known = APIRouter(tags=["auth"])
+KeysToo = Annotated[bool, Query(description="Revoke your API keys, too.")]
 
 
-@router.post("/register", status_code=201, response_model=SignedIn | SignedInWeb)
+@router.post(
+    "/register",
+    status_code=201,
+    response_model=SignedIn | SignedInWeb | MfaRequired | Mailed,
+    responses={202: {"model": Mailed, "description": "The address has to be verified first."}},
+)
 async def register_user(
     identity: TheIdentity, body: Register, response: Response, client: Client = None
 ) -> Any:
     """Open an account in the default tenant, as a viewer, and sign in.
 
-    Where people need an invitation, this answers 403 and says so.
+    Where people need an invitation, this answers 403 and says so. Where they have to verify their
+    address, it answers 202, has a link mailed, and says nothing of whether the address is known.
     """
     entered = await signin.register(identity, body, web=client == "web")
+    if entered is None:
+        response.status_code = 202
+        return Mailed(detail="A mail is on its way to this address: it says how to go on.")
     return answer_of(response, identity.settings, entered)
 
 
-@router.post("/login", response_model=SignedIn | SignedInWeb)
+@router.post("/login", response_model=SignedIn | SignedInWeb | MfaRequired)
 async def login(
     identity: TheIdentity, body: Login, response: Response, client: Client = None
 ) -> Any:
-    """Sign in with a password, for a pair of tokens or, in a browser, for a cookie."""
+    """Sign in with a password, for a pair of tokens or, in a browser, for a cookie.
+
+    Who has a second factor, or needs one in the tenant, is answered `mfa_required` and goes on
+    with `/auth/login/mfa`.
+    """
     entered = await signin.login(identity, body, web=client == "web")
     return answer_of(response, identity.settings, entered)
 
 
 @router.post("/refresh", response_model=SignedIn)
-async def refresh_tokens(identity: TheIdentity, body: Refresh) -> SignedIn:
-    """Trade a refresh token for a new pair. Each is good once: used again, it ends the session."""
-    return await signin.refresh(identity, body.refresh_token)
+async def refresh_tokens(identity: TheIdentity, body: Refresh, request: Request) -> SignedIn:
+    """Trade a refresh token for a new pair. Each is good once: used again, it ends the session.
+
+    No credential is needed beside it; with one of somebody else it is refused.
+    """
+    return await refreshing.refresh(identity, body.refresh_token, request)
 
 
 @router.post("/logout", status_code=204)
@@ -58,9 +77,13 @@ async def logout(work: Account, identity: TheIdentity, response: Response) -> No
 
 
 @router.post("/logout-all", status_code=204)
-async def logout_everywhere(work: Account, identity: TheIdentity, response: Response) -> None:
-    """End every session you have, on every device. API keys stay."""
+async def logout_everywhere(
+    work: Account, identity: TheIdentity, response: Response, tokens: KeysToo = False
+) -> None:
+    """End every session you have, on every device. API keys stay, unless `tokens` is true."""
     await sessions.logout_all(work, identity)
+    if tokens:
+        await api_keys.revoke_all(work)
     drop_cookie(response, identity.settings)
 
 

@@ -6,9 +6,9 @@ from fastapi import Header, Response
 
 from maestro_ml.core.settings import Settings
 from maestro_ml.identity.credentials import cookie_name
-from maestro_ml.identity.schemas import SignedIn, SignedInWeb
-from maestro_ml.identity.service.sessions import ABSOLUTE
-from maestro_ml.identity.signin import Entered
+from maestro_ml.identity.entering import Entered
+from maestro_ml.identity.lifetimes import STANDARD
+from maestro_ml.identity.schemas_mfa import Answer
 
 Client = Annotated[
     str | None,
@@ -20,7 +20,7 @@ Client = Annotated[
 ]
 
 
-def answer_of(response: Response, settings: Settings, entered: Entered) -> SignedIn | SignedInWeb:
+def answer_of(response: Response, settings: Settings, entered: Entered) -> Answer:
     """What is said to somebody who has signed in; a browser gets its cookie with it."""
     if entered.cookie is not None:
         set_cookie(response, settings, entered.cookie)
@@ -31,7 +31,7 @@ def set_cookie(response: Response, settings: Settings, value: str) -> None:
     response.set_cookie(
         cookie_name(settings),
         value,
-        max_age=int(ABSOLUTE.total_seconds()),
+        max_age=int(STANDARD.absolute.total_seconds()),
         path="/",
         secure=not settings.auth.cookie_insecure,
         httponly=True,

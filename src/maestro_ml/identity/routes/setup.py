@@ -9,11 +9,12 @@ from maestro_ml.identity.routes.cookies import Client, answer_of
 from maestro_ml.identity.runtime import TheIdentity
 from maestro_ml.identity.schemas import SignedIn, SignedInWeb
 from maestro_ml.identity.schemas_members import Setup
+from maestro_ml.identity.schemas_mfa import MfaRequired
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post("/setup", status_code=201, response_model=SignedIn | SignedInWeb)
+@router.post("/setup", status_code=201, response_model=SignedIn | SignedInWeb | MfaRequired)
 async def set_up_platform(
     identity: TheIdentity, body: Setup, response: Response, client: Client = None
 ) -> Any:

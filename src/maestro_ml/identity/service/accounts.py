@@ -1,9 +1,11 @@
 """Accounts: one for each normalised address, and what it is in a tenant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, Select, String, Uuid, and_, bindparam, func, select
 
 from maestro_ml.audit.service import record_for
 from maestro_ml.core.access import Access, Permission, Role
@@ -13,6 +15,7 @@ from maestro_ml.identity import emails
 from maestro_ml.identity.errors import AlreadyMember, EmailInvalid, EmailTaken
 from maestro_ml.identity.models import Membership, User, UserKind
 from maestro_ml.identity.schemas import AccountView, TenantOfAccount
+from maestro_ml.identity.schemas_self_service import Rename
 from maestro_ml.tenancy import service as tenancy
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID, Tenant, TenantStatus
 
@@ -69,9 +72,13 @@ async def join(work: SystemWork, user: User, tenant_id: UUID, role: Role) -> Mem
 
     Raises:
         AlreadyMember: they have one.
+        EmailDomainRefused: the tenant takes no people with their mail domain.
         QuotaExceeded: the tenant is full.
     """
     await tenancy.take_user_seat(work, tenant_id)
+    if user.kind is UserKind.PERSON:
+        tenant = await work.session.get_one(Tenant, tenant_id, populate_existing=True)
+        emails.check_domain(user.email, tenant.allowed_domains)
     membership = Membership(user_id=user.id, role=role, created_at=work.now)
     membership.tenant_id = tenant_id
     work.session.add(membership)
@@ -88,6 +95,36 @@ async def join(work: SystemWork, user: User, tenant_id: UUID, role: Role) -> Mem
     return membership
 
 
+# A place that counts, of a query that has the user and the tenant.
+MAY_ACT = and_(
+    Membership.tenant_id == Tenant.id,
+    Membership.user_id == User.id,
+    Membership.active,
+    Tenant.status == TenantStatus.ACTIVE,
+)
+
+
+def _open_to(user_id: UUID | BindParameter[UUID]) -> Select[Tenant]:
+    return (
+        select(Tenant)
+        .join(Membership, Membership.tenant_id == Tenant.id)
+        .where(
+            Membership.user_id == user_id,
+            Membership.active,
+            Tenant.status == TenantStatus.ACTIVE,
+        )
+    )
+
+
+_HOME = (
+    _open_to(bindparam("user", type_=Uuid()))
+    .where(Tenant.slug == func.coalesce(bindparam("slug", type_=String()), Tenant.slug))
+    .order_by(Membership.created_at, Membership.id)
+    .limit(1)
+    .with_only_columns(Tenant.id)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a sign-in is decided on. No more is read: an unknown address must not be told from a
@@ -96,6 +133,12 @@ class Found:
     id: UUID
     password_hash: str | None
     may_enter: bool
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "Found":
+        """Of the columns id, password_hash, active and kind."""
+        id, password_hash, active, kind = row
+        return cls(id, password_hash, active and kind is UserKind.PERSON)
 
 
 async def find(work: SystemWork, email: str) -> Found | None:
@@ -106,25 +149,26 @@ async def find(work: SystemWork, email: str) -> Found | None:
         return None
     query = select(User.id, User.password_hash, User.active, User.kind)
     row = (await work.session.execute(query.where(User.email_norm == normal))).one_or_none()
-    if row is None:
-        return None
-    return Found(row[0], row[1], row[2] and row[3] is UserKind.PERSON)
+    return None if row is None else Found.of(row)
 
 
 async def home(work: SystemWork, user: User, slug: str | None = None) -> UUID | None:
     """The tenant a sign-in opens: the named one, or the one they joined first. Suspended ones,
-    and those they are no member of, do not count."""
-    query = (
-        select(Tenant.id)
-        .join(Membership, Membership.tenant_id == Tenant.id)
-        .where(Membership.user_id == user.id, Tenant.status == TenantStatus.ACTIVE)
-        .order_by(Membership.created_at, Membership.id)
-        .limit(1)
-    )
-    if slug is not None:
-        query = query.where(Tenant.slug == slug)
-    found: UUID | None = await work.session.scalar(query)
-    return found
+    and those they are no active member of, do not count."""
+    return await work.session.scalar(_HOME, {"user": user.id, "slug": slug})
+
+
+async def belongs(work: SystemWork, user: User, tenant_id: UUID) -> bool:
+    """Whether a user may act in the tenant: a member of one that is active."""
+    query = _open_to(user.id).where(Tenant.id == tenant_id)
+    return await work.session.scalar(query) is not None
+
+
+async def tenants(work: AccountWork) -> list[Tenant]:
+    """Those that the caller may act in, in the order they joined them."""
+    work.require(Permission.SESSION_READ)
+    query = _open_to(work.access.actor_id).order_by(Membership.created_at, Membership.id)
+    return list(await work.session.scalars(query))
 
 
 async def describe(work: SystemWork, user: User, tenant_id: UUID | None) -> AccountView:
@@ -133,16 +177,21 @@ async def describe(work: SystemWork, user: User, tenant_id: UUID | None) -> Acco
         await work.session.execute(
             select(Tenant, Membership.role)
             .join(Membership, Membership.tenant_id == Tenant.id)
-            .where(Tenant.id == tenant_id, Membership.user_id == user.id)
+            .where(Tenant.id == tenant_id, Membership.user_id == user.id, Membership.active)
         )
     ).one_or_none()
-    tenant, role = (None, None) if row is None else (row[0], row[1])
+    if row is None:
+        return view_of(user, None, None)
+    return view_of(user, TenantOfAccount.model_validate(row[0]), row[1])
+
+
+def view_of(user: User, tenant: TenantOfAccount | None, role: Role | None) -> AccountView:
     return AccountView(
         id=user.id,
         email=user.email,
         name=user.name,
         role=role,
-        tenant=tenant and TenantOfAccount.model_validate(tenant),
+        tenant=tenant,
         platform_admin=user.platform_admin,
         verified=user.verified,
         created_at=user.created_at,
@@ -157,6 +206,34 @@ async def me(work: AccountWork) -> AccountView:
     if user is None:
         raise Unauthenticated
     return await describe(work, user, work.access.tenant_id)
+
+
+async def rename(work: AccountWork, command: Rename) -> AccountView:
+    """Give the caller's own account another name."""
+    work.require(Permission.ACCOUNT_WRITE)
+    user = await locked(work, work.access.actor_id)
+    user.name, user.updated_at = command.name, work.now
+    await note(work, user, "user.renamed")
+    return await describe(work, user, work.access.tenant_id)
+
+
+async def locked(work: SystemWork, user_id: UUID) -> User:
+    """A user's row as it is now: whoever else would change it waits.
+
+    Raises:
+        Unauthenticated: it is gone.
+    """
+    user = await work.session.get(User, user_id, with_for_update=True, populate_existing=True)
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+async def note(work: SystemWork, user: User, action: str, **facts: str | int | None) -> None:
+    """Write down what happened to an account, in the tenant that it is at home in."""
+    tenant_id = await home(work, user) or DEFAULT_TENANT_ID
+    caller = as_caller(work, user, tenant_id)
+    record_for(work, tenant_id, action, "user", user.id, access=caller, **facts)
 
 
 def as_caller(work: SystemWork, user: User, tenant_id: UUID | None) -> Access:

@@ -4,21 +4,23 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, true, update
 
-from maestro_ml.audit.service import record
+from maestro_ml.audit.service import record, record_for
 from maestro_ml.core.access import Permission, Role, Scope
 from maestro_ml.core.errors import Forbidden
 from maestro_ml.core.paging import Page, PageRequest
 from maestro_ml.db.paging import page_of
 from maestro_ml.db.work import AccountWork
 from maestro_ml.identity import tokens
-from maestro_ml.identity.errors import ApiKeyNotFound
-from maestro_ml.identity.models import ApiKey
+from maestro_ml.identity.errors import ApiKeyNotFound, TooManyApiKeys, UserNotFound
+from maestro_ml.identity.models import ApiKey, User
 from maestro_ml.identity.ports import ProjectSeen
 from maestro_ml.identity.schemas_keys import ApiKeyCreate, ApiKeyView, NewApiKey
+from maestro_ml.identity.service import sessions
 
 _SHOWN = 4
+MOST = 100  # keys of one person in one tenant
 
 
 async def create(
@@ -33,15 +35,43 @@ async def create(
 
     Raises:
         Forbidden: it asks for more than the caller's role has.
+        TooManyApiKeys: the caller has as many as one may.
     """
     work.require(Permission.API_KEY_WRITE)
-    tenant_id = work.access.tenant_id
-    if tenant_id is None or (Scope.ADMIN in command.scopes and work.access.role is not Role.ADMIN):
-        raise Forbidden("Only an admin of the tenant gives a key the scope `admin`.")
+    owner = work.access.actor_id
+    return await add(work, owner, work.access.role, command, only=only, default=default)
+
+
+async def add(
+    work: AccountWork,
+    owner: UUID,
+    role: Role | None,
+    command: ApiKeyCreate,
+    *,
+    only: Collection[UUID] | None,
+    default: ProjectSeen | None,
+) -> NewApiKey:
+    """Make a key in the caller's tenant for somebody who has that role there.
+
+    Raises:
+        Forbidden: it asks for more than the role has.
+        TooManyApiKeys: they have as many as one may.
+        UserNotFound: they are removed at this moment.
+    """
+    work.require(Permission.API_KEY_WRITE)
+    if Scope.ADMIN in command.scopes and role is not Role.ADMIN:
+        raise Forbidden("Only an admin of the tenant has a key with the scope `admin`.")
+    # The owner's row first: keys of one account are made one by one, and count right.
+    if await work.session.get(User, owner, with_for_update={"key_share": True}) is None:
+        raise UserNotFound
+    alive = select(func.count()).select_from(ApiKey)
+    alive = alive.where(*keys_of(owner, work.tenant_id), ApiKey.expires_at > work.now)
+    if (await work.session.scalar(alive) or 0) >= MOST:
+        raise TooManyApiKeys(MOST)
     secret = tokens.mint(tokens.API_KEY)
     key = ApiKey(
-        user_id=work.access.actor_id,
-        tenant_id=tenant_id,
+        user_id=owner,
+        tenant_id=work.tenant_id,
         name=command.name,
         hash=tokens.digest(secret),
         prefix=secret[: len(tokens.API_KEY) + _SHOWN],
@@ -63,6 +93,7 @@ async def create(
         scopes=key.scopes,
         project_ids=key.project_ids,
         expires_at=key.expires_at.isoformat(),
+        **({} if owner == work.access.actor_id else {"owner_id": str(owner)}),
     )
     view = ApiKeyView.model_validate(key)
     return NewApiKey(
@@ -77,7 +108,8 @@ async def search(work: AccountWork, request: PageRequest) -> Page[ApiKey]:
         Invalid: the cursor is not one of this list.
     """
     work.require(Permission.API_KEY_READ)
-    return await page_of(work.session, select(ApiKey).where(*_own(work)), ApiKey, request)
+    own = keys_of(work.access.actor_id, work.access.tenant_id)
+    return await page_of(work.session, select(ApiKey).where(*own), ApiKey, request)
 
 
 async def revoke(work: AccountWork, id: UUID) -> None:
@@ -87,9 +119,35 @@ async def revoke(work: AccountWork, id: UUID) -> None:
         ApiKeyNotFound: they have no such key here, or it has ended.
     """
     work.require(Permission.API_KEY_WRITE)
+    await end(work, id, work.access.actor_id)
+
+
+async def revoke_all(work: AccountWork) -> None:
+    """End every key of the caller's own, as far as their sessions end: in every tenant, or in the
+    one whose identity provider vouches for them."""
+    work.require(Permission.SESSION_END)
+    tenant_id = await sessions.confined_to(work)
+    here = ApiKey.tenant_id == tenant_id if tenant_id else true()
+    ended = await work.session.scalars(
+        update(ApiKey)
+        .where(ApiKey.user_id == work.access.actor_id, ApiKey.revoked_at.is_(None), here)
+        .values(revoked_at=work.now)
+        .returning(ApiKey)
+    )
+    for key in ended.all():
+        record_for(work, key.tenant_id, "api_key.revoked", "api_key", key.id, access=work.access)
+
+
+async def end(work: AccountWork, id: UUID, owner: UUID) -> None:
+    """End a key that somebody has in the caller's tenant.
+
+    Raises:
+        ApiKeyNotFound: they have no such key here, or it has ended.
+    """
+    work.require(Permission.API_KEY_WRITE)
     ended = await work.session.scalar(
         update(ApiKey)
-        .where(ApiKey.id == id, *_own(work))
+        .where(ApiKey.id == id, *keys_of(owner, work.access.tenant_id))
         .values(revoked_at=work.now)
         .returning(ApiKey.id)
     )
@@ -98,10 +156,10 @@ async def revoke(work: AccountWork, id: UUID) -> None:
     record(work, "api_key.revoked", "api_key", id)
 
 
-def _own(work: AccountWork) -> tuple[ColumnElement[bool], ...]:
+def keys_of(owner: UUID, tenant_id: UUID | None) -> tuple[ColumnElement[bool], ...]:
     """API keys lie above tenants: each query names whose and where."""
     return (
-        ApiKey.user_id == work.access.actor_id,
-        ApiKey.tenant_id == work.access.tenant_id,
+        ApiKey.user_id == owner,
+        ApiKey.tenant_id == tenant_id,
         ApiKey.revoked_at.is_(None),
     )

@@ -1,7 +1,7 @@
 """One-time, expiring offers of a role in a tenant to an address."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, update
@@ -26,11 +26,12 @@ from maestro_ml.identity.schemas_members import (
     NewTenant,
     TenantFound,
 )
+from maestro_ml.identity.schemas_tenants import seen
 from maestro_ml.identity.service import accounts
 from maestro_ml.identity.service.accounts import Found
 from maestro_ml.tenancy import service as tenancy
 from maestro_ml.tenancy.models import Tenant, TenantStatus
-from maestro_ml.tenancy.schemas import TenantCreate, TenantView
+from maestro_ml.tenancy.schemas import TenantCreate
 
 LIFETIME = timedelta(days=7)
 
@@ -40,9 +41,13 @@ async def create(work: Work, command: InvitationCreate) -> NewInvitation:
 
     Raises:
         AlreadyMember: they have a place.
+        EmailDomainRefused: the tenant takes no people with this mail domain.
     """
     work.require(Permission.USER_WRITE)
+    _require_for(work, command.role)
     address = emails.normal(command.email)
+    tenant = await work.session.get_one(Tenant, work.tenant_id)
+    emails.check_domain(address, tenant.allowed_domains)
     # Who invites takes turns in the tenant, so that of two offers the later sees the older.
     await work.session.scalars(
         select(Membership.id)
@@ -93,6 +98,28 @@ async def revoke(work: Work, id: UUID) -> None:
     record(work, "invitation.revoked", "invitation", id)
 
 
+async def renew(work: Work, id: UUID) -> NewInvitation:
+    """Give an open offer a new token, and its seven days anew. The old token stops working.
+
+    Raises:
+        InvitationNotFound: the tenant has no such open one.
+    """
+    work.require(Permission.USER_WRITE)
+    token = tokens.mint(tokens.INVITATION)
+    renewed = await work.session.scalar(
+        update(Invitation)
+        .where(Invitation.id == id, *_open(work))
+        .values(token_hash=tokens.digest(token), expires_at=work.now + LIFETIME)
+        .returning(Invitation)
+    )
+    if renewed is None:
+        raise InvitationNotFound
+    _require_for(work, renewed.role)
+    record(work, "invitation.renewed", "invitation", id)
+    view = InvitationView.model_validate(renewed)
+    return NewInvitation(**view.model_dump(), token=token)
+
+
 async def found_tenant(work: AccountWork, command: TenantFound) -> NewTenant:
     """Make a tenant, and an offer for who is to be its first admin.
 
@@ -102,7 +129,7 @@ async def found_tenant(work: AccountWork, command: TenantFound) -> NewTenant:
     work.require(Permission.TENANT_CREATE)
     tenant = await tenancy.create(work, TenantCreate(name=command.name, slug=command.slug))
     offer = await _offer(work, work.access, tenant.id, command.admin_email, Role.ADMIN)
-    return NewTenant(tenant=TenantView.model_validate(tenant), invitation=offer)
+    return NewTenant(tenant=seen(tenant), invitation=offer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +139,7 @@ class Offer:
     id: UUID
     email: str
     role: Role
+    expires_at: datetime
     tenant_id: UUID
     tenant_name: str
     tenant_slug: str
@@ -140,6 +168,7 @@ async def find(work: SystemWork, token: str) -> Offer:
         id=invitation.id,
         email=invitation.email,
         role=invitation.role,
+        expires_at=invitation.expires_at,
         tenant_id=tenant.id,
         tenant_name=tenant.name,
         tenant_slug=tenant.slug,
@@ -176,8 +205,9 @@ async def accept_as(work: SystemWork, offer: Offer, account: Found) -> User:
         AlreadyMember: the account is in the tenant already.
         QuotaExceeded: the tenant is full.
     """
-    await _use_up(work, offer)
+    # The account before the offer, as whoever takes both away from somebody does (decision 0008).
     user = await work.session.get(User, account.id, with_for_update=True)
+    await _use_up(work, offer)
     if user is None or not user.active or user.password_hash != account.password_hash:
         raise WrongCredentials
     await accounts.join(work, user, offer.tenant_id, offer.role)
@@ -199,6 +229,11 @@ async def _use_up(work: SystemWork, offer: Offer) -> None:
 def _note_accepted(work: SystemWork, offer: Offer, user: User) -> None:
     caller = accounts.as_caller(work, user, offer.tenant_id)
     record_for(work, offer.tenant_id, "invitation.accepted", "invitation", offer.id, access=caller)
+
+
+def _require_for(work: Work, role: Role) -> None:
+    if role is Role.ADMIN:
+        work.require(Permission.ADMIN_APPOINT)
 
 
 def _open(work: Work | SystemWork) -> tuple[ColumnElement[bool], ...]:

@@ -14,6 +14,14 @@ from maestro_ml.identity.secret import Secret
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
 GRACE = LIFETIME + LEEWAY
+_OLDEST_ACTIVE = (
+    select(SigningKey)
+    .where(SigningKey.state == KeyState.ACTIVE)
+    .order_by(SigningKey.created_at, SigningKey.kid)
+    .limit(1)
+)
+# For a statement that asks for more: the key that signs, by its id.
+ACTIVE_KID = _OLDEST_ACTIVE.with_only_columns(SigningKey.kid).scalar_subquery()
 
 
 async def every(work: SystemWork) -> Sequence[SigningKey]:
@@ -23,13 +31,7 @@ async def every(work: SystemWork) -> Sequence[SigningKey]:
 
 async def active(work: SystemWork) -> SigningKey:
     """The one that signs, as of this moment, in every process."""
-    found = await work.session.scalars(
-        select(SigningKey)
-        .where(SigningKey.state == KeyState.ACTIVE)
-        .order_by(SigningKey.created_at, SigningKey.kid)
-        .limit(1)
-    )
-    return found.one()
+    return (await work.session.scalars(_OLDEST_ACTIVE)).one()
 
 
 async def ensure(work: SystemWork, secret: Secret) -> None:

@@ -1,14 +1,12 @@
-"""Tenants and their limits."""
+"""New tenants, and the counters that limits are enforced on."""
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from maestro_ml.audit.service import record_for
 from maestro_ml.core.access import Permission
 from maestro_ml.core.errors import QuotaExceeded
-from maestro_ml.core.paging import Page, PageRequest
-from maestro_ml.db.paging import page_of
 from maestro_ml.db.work import AccountWork, SystemWork, Work
 from maestro_ml.tenancy.errors import TenantSlugTaken
 from maestro_ml.tenancy.models import Tenant
@@ -38,18 +36,6 @@ async def create(work: AccountWork, command: TenantCreate) -> Tenant:
     return tenant
 
 
-async def search(work: AccountWork, request: PageRequest) -> Page[Tenant]:
-    """A page of all tenants, the newest first."""
-    work.require(Permission.TENANT_CREATE)
-    return await page_of(work.session, select(Tenant), Tenant, request)
-
-
-async def current(work: Work) -> Tenant:
-    """The tenant that the caller acts in."""
-    work.require(Permission.TENANT_READ)
-    return await work.session.get_one(Tenant, work.tenant_id)
-
-
 async def take_user_seat(work: SystemWork, tenant_id: UUID) -> None:
     """Count one more user in a tenant.
 
@@ -63,13 +49,33 @@ async def take_user_seat(work: SystemWork, tenant_id: UUID) -> None:
         .returning(Tenant.id)
     )
     if taken is None:
-        tenant = await work.session.get_one(Tenant, tenant_id)
-        raise QuotaExceeded(
-            f"This tenant has {tenant.n_users} users, and may have {tenant.max_users}.",
-            limit="max_users",
-            allowed=tenant.max_users,
-            used=tenant.n_users,
-        )
+        raise _too_many_users(await work.session.get_one(Tenant, tenant_id))
+
+
+def check_user_seat(tenant: Tenant) -> None:
+    """Raises:
+    QuotaExceeded: the tenant has as many users as it may, as it was read.
+    """
+    if tenant.n_users >= tenant.max_users:
+        raise _too_many_users(tenant)
+
+
+def _too_many_users(tenant: Tenant) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"This tenant has {tenant.n_users} users, and may have {tenant.max_users}.",
+        limit="max_users",
+        allowed=tenant.max_users,
+        used=tenant.n_users,
+    )
+
+
+async def give_back_user_seat(work: SystemWork, tenant_id: UUID) -> None:
+    """Count one user less in a tenant."""
+    await work.session.execute(
+        update(Tenant)
+        .where(Tenant.id == tenant_id, Tenant.n_users > 0)
+        .values(n_users=Tenant.n_users - 1)
+    )
 
 
 async def take_project_slot(work: Work) -> None:

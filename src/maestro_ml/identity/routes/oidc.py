@@ -1,0 +1,80 @@
+"""Signing in through a tenant's identity provider: a browser goes there and comes back."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse
+
+from maestro_ml.core.schemas import Slug, Text
+from maestro_ml.core.settings import Settings
+from maestro_ml.identity import single_sign_on
+from maestro_ml.identity.routes.cookies import set_cookie
+from maestro_ml.identity.runtime import TheIdentity
+from maestro_ml.identity.schemas_sso import SentBack
+from maestro_ml.identity.service.oidc import LIFETIME
+
+router = APIRouter(prefix="/auth/oidc", tags=["auth"])
+
+
+@router.get(
+    "/{tenant}/{provider}/start",
+    status_code=303,
+    response_class=RedirectResponse,
+    response_model=None,
+)
+async def start_single_sign_on(
+    identity: TheIdentity,
+    tenant: Slug,
+    provider: Slug,
+    then: Annotated[
+        Text, Query(alias="next", max_length=500, description="A path of this server.")
+    ] = "/device",
+) -> RedirectResponse:
+    """Go to an identity provider of that tenant to sign in. It comes back within ten minutes, in
+    this browser, and ends at `next`."""
+    begun = await single_sign_on.begin(identity, tenant, provider, then)
+    response = RedirectResponse(begun.location, 303)
+    response.set_cookie(
+        _cookie(identity.settings),
+        begun.browser,
+        max_age=int(LIFETIME.total_seconds()),
+        path="/",
+        secure=not identity.settings.auth.cookie_insecure,
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@router.get("/callback/{id}", status_code=303, response_class=RedirectResponse, response_model=None)
+async def finish_single_sign_on(
+    identity: TheIdentity,
+    request: Request,
+    id: UUID,
+    sent: Annotated[SentBack, Query()],
+) -> RedirectResponse:
+    """Where identity providers send the browser back to. It signs in with a cookie and goes on to
+    where the sign-in was meant to end."""
+    browser = request.cookies.get(_cookie(identity.settings), "")
+    entered, then = await single_sign_on.finish(identity, id, sent, browser)
+    # Whoever has to give a second factor first takes what asks for it along, after the #: the page
+    # goes on with it, and no server or proxy writes it down.
+    halfway = getattr(entered.answer, "mfa_token", None)
+    if halfway is not None:
+        then = f"{then.partition('#')[0]}#mfa_token={halfway}"
+    response = RedirectResponse(then, 303)
+    if entered.cookie is not None:
+        set_cookie(response, identity.settings, entered.cookie)
+    response.delete_cookie(
+        _cookie(identity.settings),
+        path="/",
+        secure=not identity.settings.auth.cookie_insecure,
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+def _cookie(settings: Settings) -> str:
+    return "maestro-oidc" if settings.auth.cookie_insecure else "__Host-oidc"
