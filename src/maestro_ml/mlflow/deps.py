@@ -5,21 +5,28 @@ project, the header's or, without it, the default project of the caller's key; t
 experiment of another project is not found, even if the caller may see that project by its name.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
-from maestro_ml.db.work import Work, open_work
+from maestro_ml.core.access import Access
+from maestro_ml.core.errors import Forbidden
+from maestro_ml.db.work import Work, open_system_work, open_work
 from maestro_ml.http import deps
 from maestro_ml.mlflow.wire import as_id
 from maestro_ml.projects import service as projects
+from maestro_ml.projects.models import Project
+from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking.errors import ExperimentNotFound
-from maestro_ml.tracking.service import experiments
+from maestro_ml.tracking.service import experiments, uploads
 
 DEFAULT_EXPERIMENT = "0"
+DEFAULT_WORKSPACE = "default"
+SECRET_HEADER = "X-Maestro-Upload"  # noqa: S105 - its name
 Named = Annotated[str | None, Header(alias="X-MLFLOW-WORKSPACE")]
 
 
@@ -44,12 +51,32 @@ class Workspace:
             raise ExperimentNotFound
         return known
 
+    async def experiments(self, ids: Collection[str]) -> list[UUID]:
+        """Those of the ids that can be an experiment's: a search in the others finds nothing."""
+        known = [id for text in ids if (id := as_id(text)) is not None]
+        if DEFAULT_EXPERIMENT in ids:
+            try:
+                found = await experiments.find(self.work, self.project_id, experiments.DEFAULT)
+            except ExperimentNotFound:  # made when first written to
+                return known
+            known.append(found.experiment.id)
+        return known
 
-async def _inside(work: Work, named: str | None) -> Workspace:
-    if named and named != "default":
-        project = await projects.find(work, named)
-    else:
-        project = await projects.default_project(work)
+
+async def named(work: Work, workspace: str | None) -> Project:
+    """The project that a workspace's name means.
+
+    Raises:
+        ProjectNotFound: there is none, or not in the caller's sight.
+        NoProject, DefaultProjectGone: no name is given, and there is no default.
+    """
+    if workspace and workspace != DEFAULT_WORKSPACE:
+        return await projects.by_slug(work, workspace)
+    return await projects.default_project(work)
+
+
+async def _inside(work: Work, workspace: str | None) -> Workspace:
+    project = await named(work, workspace)
     only = replace(work.access, only_projects=frozenset({project.id}))
     return Workspace(replace(work, access=only), project.id, project.slug)
 
@@ -59,7 +86,9 @@ async def _reading(work: deps.Reading, workspace: Named = None) -> Workspace:
 
 
 async def _writing(work: deps.Writing, workspace: Named = None) -> Workspace:
-    return await _inside(work, workspace)
+    inside = await _inside(work, workspace)
+    await projects.stay(inside.work, inside.project_id)
+    return inside
 
 
 async def _opening(
@@ -69,10 +98,113 @@ async def _opening(
     async with open_work(
         runtime.sessions, access, read_only=read_only, clock=runtime.clock
     ) as work:
-        yield await _inside(work, workspace)
+        yield await (_reading if read_only else _writing)(work, workspace)
+
+
+async def _tenant_reading(work: deps.Reading, workspace: Named = None) -> Work:
+    return await _not_elsewhere(work, workspace)
+
+
+async def _tenant_writing(work: deps.Writing, workspace: Named = None) -> Work:
+    return await _not_elsewhere(work, workspace)
+
+
+async def _not_elsewhere(work: Work, workspace: str | None) -> Work:
+    """A header means nothing to calls about workspaces, but it may not lie."""
+    if workspace:
+        await named(work, workspace)
+    return work
 
 
 Reading = Annotated[Workspace, Depends(_reading, scope="function")]
 Writing = Annotated[Workspace, Depends(_writing, scope="function")]
 # Reads an experiment; the default one is made if a project from before has none.
 Opening = Annotated[Workspace, Depends(_opening, scope="function")]
+# Above workspaces, for the calls about them.
+TenantReading = Annotated[Work, Depends(_tenant_reading, scope="function")]
+TenantWriting = Annotated[Work, Depends(_tenant_writing, scope="function")]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Units of work inside one project, for a request whose bytes travel outside of any."""
+
+    runtime: deps.Runtime
+    request: Request
+    access: Access
+    named: str | None
+
+    @property
+    def tenant_id(self) -> UUID:
+        if self.access.tenant_id is None:
+            raise Forbidden("This belongs to a tenant, and your account is a member of none.")
+        return self.access.tenant_id
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Work]:
+        async with self._open(self.access, read_only=True) as work:
+            yield (await _inside(work, self.named)).work
+
+    @asynccontextmanager
+    async def counting(self) -> AsyncIterator[Work]:
+        async with self._open(self.access) as work:
+            yield (await _inside(work, self.named)).work
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Work]:
+        """By now the caller may be somebody else: a large file takes its time."""
+        async with self._open(await self.runtime.authenticate(self.request)) as work:
+            yield (await _writing(work, self.named)).work
+
+    def tidying(self) -> AbstractAsyncContextManager[Work]:
+        return self._open(Access.system(self.tenant_id))
+
+    def _open(
+        self, access: Access, *, read_only: bool = False
+    ) -> AbstractAsyncContextManager[Work]:
+        clock = self.runtime.clock
+        return open_work(self.runtime.sessions, access, read_only=read_only, clock=clock)
+
+
+async def _steps(
+    runtime: deps.Running, request: Request, access: deps.Caller, workspace: Named = None
+) -> Steps:
+    return Steps(runtime, request, access, workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSteps:
+    """The same for whoever has shown another right than being somebody: all of it is the
+    platform's own doing inside a tenant."""
+
+    runtime: deps.Runtime
+    tenant_id: UUID
+
+    def reading(self) -> AbstractAsyncContextManager[Work]:
+        return self.writing()
+
+    def writing(self) -> AbstractAsyncContextManager[Work]:
+        access, clock = Access.system(self.tenant_id), self.runtime.clock
+        return open_work(self.runtime.sessions, access, clock=clock)
+
+    counting = tidying = writing
+
+
+async def _adding(
+    runtime: deps.Running,
+    upload_id: UUID,
+    secret: Annotated[str, Header(alias=SECRET_HEADER)] = "",
+) -> PlatformSteps:
+    async with open_system_work(runtime.sessions, read_only=True, clock=runtime.clock) as work:
+        return PlatformSteps(runtime, await uploads.tenant_of(work, upload_id, secret))
+
+
+async def _blobs(request: Request) -> Blobs:
+    blobs: Blobs = request.app.state.blobs
+    return blobs
+
+
+# A part of an upload, by whoever has its secret.
+Adding = Annotated[PlatformSteps, Depends(_adding)]
+Stepping = Annotated[Steps, Depends(_steps)]
+Files = Annotated[Blobs, Depends(_blobs)]

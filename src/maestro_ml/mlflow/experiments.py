@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from maestro_ml.core.errors import Invalid
-from maestro_ml.core.schemas import Text
 from maestro_ml.mlflow import filters, wire
 from maestro_ml.mlflow.deps import Opening, Reading, Workspace, Writing
+from maestro_ml.tracking import schemas
 from maestro_ml.tracking.schemas import ExperimentCreate
 from maestro_ml.tracking.search.tree import Search
 from maestro_ml.tracking.service import experiments
@@ -25,13 +25,13 @@ async def create(here: Writing, body: wire.CreateExperiment) -> dict[str, Any]:
 
 
 @router.get("/get")
-async def get(here: Opening, experiment_id: str) -> dict[str, Any]:
+async def get(here: Opening, experiment_id: wire.ExperimentId) -> dict[str, Any]:
     found = await experiments.get(here.work, await here.experiment(experiment_id))
     return {"experiment": wire.experiment_message(found, here.slug)}
 
 
 @router.get("/get-by-name")
-async def get_by_name(here: Reading, experiment_name: Text) -> dict[str, Any]:
+async def get_by_name(here: Reading, experiment_name: schemas.Name) -> dict[str, Any]:
     found = await experiments.find(here.work, here.project_id, experiment_name)
     return {"experiment": wire.experiment_message(found, here.slug)}
 

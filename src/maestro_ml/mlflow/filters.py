@@ -6,7 +6,7 @@ name       = [kind "."] key        a key may be quoted, by backticks or double q
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,10 +37,12 @@ class Holds(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """The kinds of names of a search, and the attributes it knows: name -> (ours, what it holds)"""
+    """The kinds of names of a search, and what it knows of the kinds whose names are fixed:
+    name -> (ours, what it holds)"""
 
     kinds: Mapping[str, Kind]
     attributes: Mapping[str, tuple[str, Holds]]
+    datasets: frozenset[str] = frozenset()
 
 
 _ATTRIBUTE = dict.fromkeys(("attribute", "attributes", "attr", "run"), Kind.ATTRIBUTE)
@@ -53,6 +55,7 @@ RUNS = Grammar(
         **_TAG,
         **dict.fromkeys(("metric", "metrics"), Kind.METRIC),
         **dict.fromkeys(("param", "params", "parameter", "parameters"), Kind.PARAM),
+        **dict.fromkeys(("dataset", "datasets"), Kind.DATASET),
     },
     attributes={
         "run_id": ("id", Holds.TEXT),
@@ -63,6 +66,7 @@ RUNS = Grammar(
         **dict.fromkeys(("start_time", "created", "Created"), _START),
         "end_time": ("end_time", Holds.TIME),
     },
+    datasets=frozenset({"name", "digest", "context"}),
 )
 EXPERIMENTS = Grammar(
     kinds={**_ATTRIBUTE, **_TAG},
@@ -103,6 +107,8 @@ def parse_order(texts: Sequence[str], grammar: Grammar) -> list[Order]:
     for text in texts:
         reader = _Reader(text, grammar)
         field, _ = reader.name()
+        if field.kind is Kind.DATASET:
+            raise FilterInvalid("A run may have many datasets: it is not ordered by them")
         descending = reader.takes("DESC")
         if not descending:
             reader.takes("ASC")
@@ -163,18 +169,21 @@ class _Reader:
                 f"{', '.join(sorted(set(self._grammar.kinds.values())))}",
                 position=token.at,
             )
+        if kind is Kind.DATASET and key not in self._grammar.datasets:
+            self._unknown("an attribute of a dataset", key, self._grammar.datasets, token)
         if kind is not Kind.ATTRIBUTE:
             return Field(kind, key), None if kind is Kind.METRIC else Holds.TEXT
         if key not in self._grammar.attributes:
-            known = ", ".join(self._grammar.attributes)
-            raise FilterInvalid(
-                f"{key!r} is not an attribute here; use one of {known}", position=token.at
-            )
+            self._unknown("an attribute", key, self._grammar.attributes, token)
         ours, holds = self._grammar.attributes[key]
         return Field(kind, ours), holds
 
     def refuse(self, why: str) -> NoReturn:
         raise FilterInvalid(why, position=self._next.at)
+
+    def _unknown(self, what: str, key: str, known: Iterable[str], token: _Token) -> NoReturn:
+        words = ", ".join(sorted(known))
+        raise FilterInvalid(f"{key!r} is not {what} here; use one of {words}", position=token.at)
 
     def _split(self, token: _Token) -> tuple[Kind | None, str]:
         if token.sort not in ("word", "quoted") or token.text[0] == "'":

@@ -3,12 +3,18 @@
 The client retries 408, 429, 500, 502, 503 and 504, so what it did wrong is none of these.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from maestro_ml.core import errors
+from maestro_ml.mlflow.errors import MultipartDownloadUnsupported
 
 CODES: dict[type[errors.MaestroError], tuple[int, str]] = {
+    # The client takes this status, and 501, for a word to fetch the file in one piece.
+    MultipartDownloadUnsupported: (404, "ENDPOINT_NOT_FOUND"),
     errors.Invalid: (400, "INVALID_PARAMETER_VALUE"),
     errors.Unauthenticated: (401, "UNAUTHENTICATED"),
     errors.Forbidden: (403, "PERMISSION_DENIED"),
@@ -19,18 +25,42 @@ CODES: dict[type[errors.MaestroError], tuple[int, str]] = {
     errors.Unavailable: (503, "TEMPORARILY_UNAVAILABLE"),
 }
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow")
+_MISSING = "Field required"  # pydantic's words
+_AGENTS = "Maestro tracks the training of models, not the calls of language models and agents"
+_JUDGING = "Maestro has no reviews of language models' answers"
+# What is left out on purpose, by the first word of its address, and why.
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(("traces", "unified-traces", "get-online-trace-details"), _AGENTS),
+    **dict.fromkeys(("datasets", "issues", "label-schemas", "review-queues", "scorers"), _JUDGING),
+    "gateway": "Maestro passes no calls on to providers of language models",
+    "prompt-optimization": "Maestro asks no language model to rewrite prompts",
+    "webhooks": "MLflow's webhooks have the server call whatever address a client names",
+}
 
 
-def failure(_: Request, status: int, error: errors.MaestroError) -> Response:
+def failure(request: Request, status: int, error: errors.MaestroError) -> Response:
     """MLflow's shape and MLflow's status, which is not always ours."""
     family = next((family for family in type(error).__mro__ if family in CODES), None)
     if family is not None:
         status, code = CODES[family]
-    elif status in (404, 405):  # a call that is not there yet; clients try its older spelling
+    elif status in (404, 405):
+        if why := refusal(request.url.path):
+            return _told(400, "FEATURE_DISABLED", f"This call is refused on purpose: {why}.")
+        # A call that is not there yet; clients try its older spelling.
         status, code = 404, "ENDPOINT_NOT_FOUND"
     else:
         code = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
-    return JSONResponse({"error_code": code, "message": _message(error)}, status)
+    return _told(status, code, _message(error))
+
+
+def refusal(path: str) -> str | None:
+    """Why a call is left out on purpose, if it is."""
+    prefix = next((prefix for prefix in PREFIXES if path.startswith(f"{prefix}/")), path)
+    return REFUSED.get(path.removeprefix(f"{prefix}/").partition("/")[0])
+
+
+def _told(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error_code": code, "message": message}, status)
 
 
 def _message(error: errors.MaestroError) -> str:
@@ -38,9 +68,13 @@ def _message(error: errors.MaestroError) -> str:
     faults = error.facts.get("faults")
     if not isinstance(faults, list):
         return error.detail
-    places = [
-        f"Invalid value for parameter '{'.'.join(str(part) for part in fault['at'][1:])}': "
-        f"{fault['why']}"
-        for fault in faults
-    ]
-    return "; ".join(places) or error.detail
+    return "; ".join(_fault(fault["at"][1:], fault["why"]) for fault in faults) or error.detail
+
+
+def _fault(at: Sequence[Any], why: str) -> str:
+    if not at:
+        return f"The message cannot be read: {why}"
+    place = ".".join(str(part) for part in at)
+    if why == _MISSING:
+        return f"Missing value for required parameter '{place}'"
+    return f"Invalid value for parameter '{place}': {why.removeprefix('Value error, ')}"

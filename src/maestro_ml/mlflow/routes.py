@@ -4,7 +4,16 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-from maestro_ml.mlflow import experiments, runs, server
+from maestro_ml.mlflow import (
+    artifacts,
+    experiments,
+    inputs,
+    logged_models,
+    metrics,
+    runs,
+    server,
+    workspaces,
+)
 
 
 def _mounted(*routers: APIRouter) -> APIRouter:
@@ -15,11 +24,23 @@ def _mounted(*routers: APIRouter) -> APIRouter:
     return mount
 
 
-_TRACKING = _mounted(experiments.router, runs.router)
-_SERVER = _mounted(server.router)
+_TRACKING = _mounted(
+    experiments.router,
+    runs.router,
+    metrics.router,
+    inputs.router,
+    logged_models.router,
+    artifacts.tracking,
+)
+_FILES = _mounted(artifacts.router)
+_SERVER = _mounted(server.router, workspaces.router)
 ROUTERS: Mapping[str, APIRouter] = {
     "/api/2.0/mlflow": _TRACKING,
     "/ajax-api/2.0/mlflow": _TRACKING,
+    "/api/2.0/mlflow-artifacts": _FILES,
+    "/ajax-api/2.0/mlflow-artifacts": _FILES,
     "/api/3.0/mlflow": _SERVER,
     "/ajax-api/3.0/mlflow": _SERVER,
 }
+# What is PUT below these is a file, and as long as its tenant's limit allows.
+STREAMED = tuple(prefix for prefix, router in ROUTERS.items() if router is _FILES)

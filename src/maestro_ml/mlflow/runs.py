@@ -1,17 +1,15 @@
-"""MLflow's run and metric calls."""
+"""MLflow's run calls."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
-from fastapi import APIRouter, Query
+import msgspec
+from fastapi import APIRouter, Query, Response
 
-from maestro_ml.core.paging import PageRequest
 from maestro_ml.mlflow import filters, wire
-from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT, Reading, Workspace, Writing
-from maestro_ml.tracking.errors import ExperimentNotFound
+from maestro_ml.mlflow.deps import Reading, Writing
 from maestro_ml.tracking.schemas import Batch, RunChange, RunCreate
 from maestro_ml.tracking.search.tree import Search
-from maestro_ml.tracking.service import experiments, logs, metrics, runs
+from maestro_ml.tracking.service import logs, runs
 
 router = APIRouter()
 
@@ -82,7 +80,7 @@ async def delete_tag(here: Writing, body: wire.DeleteTag) -> dict[str, Any]:
 
 
 @router.post("/runs/search")
-async def search(here: Reading, body: wire.SearchRuns) -> dict[str, Any]:
+async def search(here: Reading, body: wire.SearchRuns) -> Response:
     wanted = Search(
         where=filters.parse_filter(body.filter, filters.RUNS),
         order=filters.parse_order(body.order_by, filters.RUNS),
@@ -90,28 +88,6 @@ async def search(here: Reading, body: wire.SearchRuns) -> dict[str, Any]:
         limit=body.max_results,
         cursor=body.page_token or None,
     )
-    found = await runs.search(here.work, await _experiments(here, body.experiment_ids), wanted)
-    return wire.paged({"runs": [wire.run_message(r) for r in found.items]}, found.next_cursor)
-
-
-@router.get("/metrics/get-history")
-async def get_history(
-    here: Reading, query: Annotated[wire.GetMetricHistory, Query()]
-) -> dict[str, Any]:
-    limit = min(query.max_results or metrics.MAX_HISTORY, metrics.MAX_HISTORY)
-    request = PageRequest(limit, query.page_token or None)
-    found = await metrics.history(here.work, query.id, query.metric_key, request)
-    points = [wire.metric_message(point, query.id) for point in found.items]
-    return wire.paged({"metrics": points}, found.next_cursor)
-
-
-async def _experiments(here: Workspace, ids: list[str]) -> list[UUID]:
-    """Those of the ids that can be an experiment's: a search in the others finds nothing."""
-    known = [id for text in ids if (id := wire.as_id(text)) is not None]
-    if DEFAULT_EXPERIMENT in ids:
-        try:
-            found = await experiments.find(here.work, here.project_id, experiments.DEFAULT)
-        except ExperimentNotFound:  # made when first written to
-            return known
-        known.append(found.experiment.id)
-    return known
+    found = await runs.search(here.work, await here.experiments(body.experiment_ids), wanted)
+    answer = wire.paged({"runs": [wire.run_message(r) for r in found.items]}, found.next_cursor)
+    return Response(msgspec.json.encode(answer), media_type="application/json")

@@ -7,6 +7,7 @@ JSON, and with it the client, reads and writes.
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -20,11 +21,12 @@ from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking import schemas
 from maestro_ml.tracking.errors import RunNotFound
 from maestro_ml.tracking.models import Run, RunStatus
-from maestro_ml.tracking.records import ExperimentRecord, Point, RunRecord
+from maestro_ml.tracking.records import DatasetRecord, ExperimentRecord, Links, Point, RunRecord
 from maestro_ml.tracking.search.tree import View
 
-_LENIENT = ConfigDict(extra="ignore", frozen=True)
+LENIENT = ConfigDict(extra="ignore", frozen=True)
 MAX_PAGE = 50_000
+MAX_RUNS, MAX_SAMPLED = 100, 2_500  # of the histories of many runs; points of each
 MAX_MILLIS = 253_402_300_799_999  # the end of the year 9999
 
 
@@ -50,39 +52,52 @@ VIEWS: Mapping[Views, View] = {
     "DELETED_ONLY": View.DELETED,
     "ALL": View.ALL,
 }
+NOBODY = UUID(int=0)
+
+
+def _model_id(value: object) -> UUID:
+    """`m-` and an id; a text that is none is nobody's id."""
+    if not isinstance(value, str):
+        raise ValueError("must be a text")  # noqa: TRY004 - pydantic takes no TypeError
+    return (as_id(value[2:]) if value.startswith("m-") else None) or NOBODY
+
+
+ModelId = Annotated[UUID, BeforeValidator(_model_id)]
 _STATUS = {str(number): name for number, name in enumerate(RunStatus, start=1)}
+ExperimentId = Annotated[Text, Field(min_length=1)]
 Status = Annotated[RunStatus, BeforeValidator(lambda v: _STATUS.get(str(v), v))]
 
 
 class Message(BaseModel):
-    model_config = _LENIENT
+    model_config = LENIENT
 
 
 class Metric(schemas.LogMetric):
-    model_config = _LENIENT
+    model_config = LENIENT
     at: Millis = Field(validation_alias="timestamp")
+    model_id: Annotated[ModelId | None, BeforeValidator(lambda v: v or None)] = None
 
 
 class Param(schemas.LogParam):
-    model_config = _LENIENT
+    model_config = LENIENT
 
 
 class Tag(schemas.SetTag):
-    model_config = _LENIENT
+    model_config = LENIENT
 
 
 class ExperimentTag(schemas.SetExperimentTag):
-    model_config = _LENIENT
+    model_config = LENIENT
 
 
 class CreateExperiment(Message):
     name: schemas.Name
     artifact_location: str = ""
-    tags: list[ExperimentTag] = []
+    tags: Annotated[list[ExperimentTag], Field(max_length=schemas.MAX_BATCH)] = []
 
 
 class OfExperiment(Message):
-    experiment_id: str
+    experiment_id: ExperimentId
 
 
 class UpdateExperiment(OfExperiment):
@@ -156,7 +171,7 @@ class DeleteTag(OfRun):
 
 
 class LogBatch(OfRun, schemas.Batch):
-    model_config = _LENIENT
+    model_config = LENIENT
     metrics: Annotated[list[Metric], Field(max_length=schemas.MAX_METRICS)] = []  # type: ignore[assignment]
     params: Annotated[list[Param], Field(max_length=schemas.MAX_PARAMS)] = []  # type: ignore[assignment]
     tags: Annotated[list[Tag], Field(max_length=schemas.MAX_TAGS)] = []  # type: ignore[assignment]
@@ -177,6 +192,27 @@ class GetMetricHistory(OfRun):
     page_token: str = ""
 
 
+class GetMetricHistoryBulkInterval(Message):
+    run_ids: Annotated[list[str], Field(min_length=1, max_length=MAX_RUNS)]
+    metric_key: Text
+    start_step: schemas.Int64 | None = None
+    end_step: schemas.Int64 | None = None
+    max_results: Annotated[schemas.Int64, Field(ge=1, le=MAX_SAMPLED)] = MAX_SAMPLED
+
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """Raises:
+        Invalid: there is one end and not the other, or they are the wrong way round.
+        """
+        if self.start_step is None and self.end_step is None:
+            return None
+        if self.start_step is None or self.end_step is None:
+            raise Invalid("If either start_step or end_step is specified, both must be.")
+        if self.start_step > self.end_step:
+            raise Invalid("end_step must not be before start_step.")
+        return self.start_step, self.end_step
+
+
 def as_id(text: str) -> UUID | None:
     """An id as we write them; a text that is none is nobody's id."""
     hexadecimal = len(text) == 32 and all(char in "0123456789abcdef" for char in text)
@@ -192,7 +228,7 @@ def experiment_message(record: ExperimentRecord, workspace: str) -> dict[str, An
         "lifecycle_stage": experiment.lifecycle_stage,
         "last_update_time": to_millis(experiment.updated_at),
         "creation_time": to_millis(experiment.created_at),
-        "tags": _pairs(record.tags),
+        "tags": pairs(record.tags),
         "workspace": workspace,
     }
 
@@ -200,10 +236,34 @@ def experiment_message(record: ExperimentRecord, workspace: str) -> dict[str, An
 def run_message(record: RunRecord) -> dict[str, Any]:
     data = {
         "metrics": [metric_message(point, record.run.id) for point in record.metrics],
-        "params": _pairs(record.params),
-        "tags": _pairs(record.tags),
+        "params": pairs(record.params),
+        "tags": pairs(record.tags),
     }
-    return {"info": info_message(record.run), "data": data, "inputs": {}, "outputs": {}}
+    return {"info": info_message(record.run), "data": data, **_links_messages(record.links)}
+
+
+def _links_messages(links: Links) -> dict[str, Any]:
+    datasets = [
+        {"tags": pairs(used.tags), "dataset": dataset_message(used.dataset)}
+        for used in links.datasets
+    ]
+    taken = [{"model_id": model_key(id)} for id in links.models_in]
+    made = [{"model_id": model_key(made.model_id), "step": made.step} for made in links.models_out]
+    inputs = {"dataset_inputs": datasets, "model_inputs": taken}
+    outputs = {"model_outputs": made}
+    return {
+        "inputs": inputs if datasets or taken else {},
+        "outputs": outputs if made else {},
+    }
+
+
+def dataset_message(dataset: DatasetRecord) -> dict[str, str]:
+    return {name: value for name, value in asdict(dataset).items() if value is not None}
+
+
+def model_key(id: UUID) -> str:
+    """A logged model's id as clients know it."""
+    return f"m-{id.hex}"
 
 
 def info_message(run: Run) -> dict[str, Any]:
@@ -229,19 +289,19 @@ def metric_message(point: Point, run_id: UUID) -> dict[str, Any]:
     return {
         "run_id": run_id.hex,
         "key": point.key,
-        "value": _double(point.value),
+        "value": double(point.value),
         "timestamp": to_millis(point.at),
         "step": point.step,
     }
 
 
-def _double(value: float) -> float | str:
+def double(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
     if math.isnan(value):
         return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
+    return "Infinity" if value > 0 else "-Infinity"
 
 
-def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]

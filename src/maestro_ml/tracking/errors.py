@@ -37,13 +37,22 @@ class ExperimentDeleted(Invalid):
         )
 
 
-class ExperimentActive(Invalid):
+class ExperimentActive(NotFound):
     """Only a deleted experiment can be restored."""
 
     code = "experiment-active"
 
     def __init__(self) -> None:
-        super().__init__("The experiment is not deleted, so there is nothing to restore.")
+        super().__init__("There is no deleted experiment of that id: it is active.")
+
+
+class ExperimentGone(NotFound):
+    """Only an active experiment can be deleted."""
+
+    code = "experiment-gone"
+
+    def __init__(self) -> None:
+        super().__init__("There is no active experiment of that id: it is deleted already.")
 
 
 class DefaultExperimentKept(Invalid):
@@ -87,8 +96,30 @@ class RunNameUnclear(Invalid):
         super().__init__("'run_name' and the tag 'mlflow.runName' are both given, but differ.")
 
 
+class LoggedModelNotFound(NotFound):
+    """There is no such logged model, or not for you; a deleted one takes no change."""
+
+    code = "logged-model-not-found"
+
+    def __init__(self) -> None:
+        super().__init__("The logged model was not found.")
+
+
+class ModelHistoryFull(Invalid):
+    """What a run's tag says of the models it logged can grow no further."""
+
+    code = "model-history-full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The list of models that were logged to this run holds at most {limit} characters. "
+            "Log further models to another run.",
+            limit=limit,
+        )
+
+
 class TagNotFound(NotFound):
-    """The experiment or run has no tag of that key."""
+    """The experiment, run or logged model has no tag of that key."""
 
     code = "tag-not-found"
 
@@ -104,7 +135,7 @@ class ParamChanged(Invalid):
     def __init__(self, key: str) -> None:
         super().__init__(
             f"Changing param values is not allowed. Param {key!r} was already logged with another "
-            "value. Log it to a new run, for instance a nested one.",
+            "value. Log it to a new run, for instance a nested one, or to a new model.",
             key=key,
         )
 

@@ -1,10 +1,12 @@
 """What tracking answers with: rows together with what hangs on them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
-from maestro_ml.tracking.models import Experiment, Run
+from maestro_ml.tracking.models import Experiment, LoggedModel, Run
+from maestro_ml.tracking.points import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,89 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a run is told at once, looked at and by key."""
+
+    metrics: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """What is known of a run that something is done to."""
+
+    id: UUID
+    project_id: UUID
+    experiment_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentRecord:
     experiment: Experiment
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """What is said of a dataset; `schema` and `profile` are left out of a very large answer."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str | None
+    profile: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedDataset:
+    dataset: DatasetRecord
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeModel:
+    model_id: UUID
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a run took in and gave out."""
+
+    datasets: Sequence[UsedDataset] = ()
+    models_in: Sequence[UUID] = ()
+    models_out: Sequence[MadeModel] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset that runs of an experiment used, once for each context."""
+
+    experiment_id: UUID
+    name: str
+    digest: str
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPoint(Point):
+    """A point about a model: of which run, and on which dataset."""
+
+    run_id: UUID
+    dataset_name: str | None
+    dataset_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModelRecord:
+    """A logged model with its params and tags by key, and its newest points, the oldest first."""
+
+    model: LoggedModel
+    points: Sequence[ModelPoint]
+    params: Mapping[str, str]
     tags: Mapping[str, str]
 
 
@@ -31,3 +114,4 @@ class RunRecord:
     metrics: Sequence[Point]
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    links: Links = Links()

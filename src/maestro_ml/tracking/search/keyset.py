@@ -40,13 +40,8 @@ class Term:
         return self.value.desc() if self.descending else self.value.asc()
 
 
-def after(terms: Sequence[Term], cursor: str) -> ColumnElement[bool]:
-    """Later in the order than the row that the cursor holds.
-
-    Raises:
-        Invalid: the cursor is not one of ours, or belongs to another order.
-    """
-    place = _decode(terms, cursor)
+def after(terms: Sequence[Term], place: Sequence[Any]) -> ColumnElement[bool]:
+    """Later in the order than the row at that place."""
     later: ColumnElement[bool] = false()
     for term, plain in reversed(list(zip(terms, place, strict=True))):
         value = literal(plain, term.value.type)
@@ -74,10 +69,15 @@ def _plain(value: Any) -> Any:
     return value.hex if isinstance(value, UUID) else value
 
 
-def _decode(terms: Sequence[Term], cursor: str) -> list[Any]:
+def decode(reads: Sequence[Callable[[object], Any]], cursor: str) -> list[Any]:
+    """The place of the row that a cursor holds.
+
+    Raises:
+        Invalid: the cursor is not one of ours, or belongs to another order.
+    """
     try:
         place = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return [term.read(value) for term, value in zip(terms, place, strict=True)]
+        return [read(value) for read, value in zip(reads, place, strict=True)]
     except (ValueError, TypeError, RecursionError):
         raise Invalid("The page token is not one of ours, or belongs to another order.") from None
 
@@ -94,10 +94,9 @@ def an_integer(value: object) -> int:
     return value
 
 
-def a_truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
+def a_number_as_text(value: object) -> float:
+    """JSON knows no NaN."""
+    return float(a_text(value))
 
 
 def a_text(value: object) -> str:

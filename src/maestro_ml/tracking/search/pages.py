@@ -1,6 +1,7 @@
 """From a filter tree to one select, and its page."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -9,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    UnaryExpression,
     and_,
     case,
     cast,
@@ -25,9 +27,11 @@ from maestro_ml.core.paging import Page
 from maestro_ml.db.base import UtcDateTime
 from maestro_ml.tracking.errors import FilterInvalid
 from maestro_ml.tracking.models import (
+    DatasetInput,
     Experiment,
     ExperimentTag,
     LatestMetric,
+    LoggedDataset,
     Param,
     Run,
     RunTag,
@@ -40,6 +44,7 @@ from maestro_ml.tracking.search.keyset import (
     after,
     an_id,
     an_integer,
+    decode,
     encode,
 )
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Order, Search, View
@@ -47,12 +52,12 @@ from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Order, 
 MAX_COMPARISONS = 100
 MAX_ORDERS = 16
 MAX_LISTED = 10_000
-MAX_PATTERN = 10_000
+MAX_PATTERN = 1_000
 
 R = TypeVar("R", Run, Experiment)
 
 
-def _hex(id: Any) -> ColumnElement[str]:
+def hexadecimal(id: Any) -> ColumnElement[str]:
     """An id as callers know it; one database keeps dashes, the other does not."""
     return func.replace(cast(id, String), "-", "")
 
@@ -65,6 +70,7 @@ class Space(Generic[R]):
     attributes: Mapping[str, Any]
     parts: Mapping[Kind, Any]
     owner: str  # the column of a part that names the row
+    home: str  # the column that says where a row belongs
     newest: Any
 
 
@@ -78,15 +84,21 @@ RUNS = Space(
         "start_time": Run.start_time,
         "end_time": Run.end_time,
         "artifact_uri": literal("mlflow-artifacts:/")
-        + _hex(Run.experiment_id)
+        + hexadecimal(Run.experiment_id)
         + "/"
-        + _hex(Run.id)
+        + hexadecimal(Run.id)
         + "/artifacts",
     },
     parts={Kind.METRIC: LatestMetric, Kind.PARAM: Param, Kind.TAG: RunTag},
     owner="run_id",
+    home="experiment_id",
     newest=Run.start_time,
 )
+_DATASET: Mapping[str, Any] = {
+    "name": LoggedDataset.name,
+    "digest": LoggedDataset.digest,
+    "context": DatasetInput.context,
+}
 EXPERIMENTS = Space(
     model=Experiment,
     attributes={
@@ -97,36 +109,156 @@ EXPERIMENTS = Space(
     },
     parts={Kind.TAG: ExperimentTag},
     owner="experiment_id",
+    home="project_id",
     newest=Experiment.created_at,
 )
 
 
 async def page(
-    session: AsyncSession, space: Space[R], among: ColumnElement[bool], search: Search
+    session: AsyncSession, space: Space[R], homes: Collection[UUID], search: Search
 ) -> Page[R]:
-    """The rows of one page, out of those that `among` allows.
+    """The rows of one page, out of those that are in one of the homes.
 
     Raises:
         Invalid: the cursor is not one of ours, or not of this order.
         FilterInvalid: the search is larger than a database can be asked for.
     """
-    _check_size(search)
-    dialect = session.get_bind().dialect.name
-    query, terms = _ordered(space, select(space.model), search.order)
-    query = query.where(among, *(_matches(space, c, dialect) for c in search.where))
-    if search.view is not View.ALL:
-        deleted = space.model.deleted_at.is_not(None)
-        query = query.where(deleted if search.view is View.DELETED else ~deleted)
-    if search.cursor:
-        query = query.where(after(terms, search.cursor))
-    query = query.add_columns(*(term.value.label(f"term_{n}") for n, term in enumerate(terms)))
-    found = (await session.execute(query.limit(search.limit + 1))).all()
-    more = len(found) > search.limit
-    found = found[: search.limit]
-    return Page([row[0] for row in found], encode(found[-1][1:]) if more else None)
+    check_size(search)
+    few = await _few(session, space, homes, search)
+    stages = _stages(space, homes, search, session.get_bind().dialect.name, few)
+    place = decode(stages[0].reads, search.cursor) if search.cursor else [0]
+    found: list[tuple[R, list[Any]]] = []
+    for stage in stages:
+        if stage.number < place[0]:
+            continue
+        if stage.number == _LACKING and not await _some_lack(session, space, homes, search):
+            continue
+        query = stage.query.where(*stage.where)
+        if few is not None:
+            query = query.where(space.model.id.in_(few))
+        if search.view is not View.ALL:
+            deleted = space.model.deleted_at.is_not(None)
+            query = query.where(deleted if search.view is View.DELETED else ~deleted)
+        if search.cursor and stage.number == place[0]:
+            query = query.where(after(stage.terms, place[1 + len(stage.prefix) :]))
+        query = query.add_columns(*(t.value.label(f"term_{n}") for n, t in enumerate(stage.terms)))
+        query = query.order_by(*_in_index_order(space, search, stage.terms))
+        rows = await session.execute(query.limit(search.limit + 1 - len(found)))
+        found += [(row, stage.place(terms)) for row, *terms in rows]
+        if len(found) > search.limit:
+            found = found[: search.limit]
+            return Page([row for row, _ in found], encode(found[-1][1]))
+    return Page([row for row, _ in found])
 
 
-def _check_size(search: Search) -> None:
+def _in_index_order(
+    space: Space[Any], search: Search, terms: Sequence[Term]
+) -> list[UnaryExpression[Any]]:
+    """PostgreSQL does not see that what IS NULL is all alike, unless it is asked to order by it."""
+    orders = [term.order for term in terms]
+    if search.view is View.ACTIVE and terms[0].value is space.newest:
+        deleted = space.model.deleted_at
+        orders.insert(0, deleted.desc() if terms[0].descending else deleted.asc())
+    return orders
+
+
+_NUMBERS, _NAN, _LACKING = range(3)
+_FEW = 500  # rows that are looked at one by one rather than all in their order
+_RANGES = frozenset({Op.EQ, Op.GT, Op.GE, Op.LT, Op.LE})
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A part of the rows, all of which come before those of the next stage."""
+
+    number: int
+    query: Select[Any]
+    where: list[Any]
+    terms: list[Term]
+    prefix: tuple[Any, ...] = ()  # in its cursors, in place of terms that other stages have
+
+    @property
+    def reads(self) -> list[Callable[[object], Any]]:
+        return [an_integer, *(term.read for term in self.terms)]
+
+    def place(self, values: Sequence[Any]) -> list[Any]:
+        return [self.number, *self.prefix, *values]
+
+
+def _stages(
+    space: Space[Any],
+    homes: Collection[UUID],
+    search: Search,
+    dialect: str,
+    few: list[UUID] | None,
+) -> list[_Stage]:
+    """One, or where a metric orders: numbers, which an index has in order, then NaN, then none."""
+    at_home = getattr(space.model, space.home).in_(homes)
+    first = search.order[0] if search.order else None
+    if first is None or first.field.kind is not Kind.METRIC:
+        terms, query = _ordered(space, select(space.model), search.order)
+        where = [at_home, *(_matches(space, c, dialect) for c in search.where)]
+        return [_Stage(0, query, where, terms)]
+    part = space.parts[Kind.METRIC]
+    # The metric's own column says where a row belongs: the index is entered by that one.
+    named = (getattr(part, space.home).in_(homes), part.key == first.field.key)
+    held = select(getattr(part, space.owner).label("owner"), part.value, part.is_nan)
+    having = held.where(*named).subquery()
+    joined = select(space.model).join(having, having.c.owner == space.model.id)
+    terms, query = _ordered(space, joined, search.order[1:])
+    own = [comparison for comparison in search.where if comparison.field == first.field]
+    others: list[Any] = [_matches(space, c, dialect) for c in search.where if c not in own]
+    holds: list[Any] = [compare(having.c.value, comparison, dialect) for comparison in own]
+    holds += [~having.c.is_nan]
+    if few is None:  # a range makes SQLite enter the index, and then there is nothing to sort
+        holds += [having.c.value >= -math.inf]
+    value = Term(having.c.value, a_number, first.descending)
+    found = [_Stage(_NUMBERS, query, [*holds, *others], [value, *terms])]
+    if all(comparison.op is Op.NE for comparison in own):
+        nan: list[Any] = [having.c.value == 0.0, having.c.is_nan]
+        found.append(_Stage(_NAN, query, [*nan, *others], terms, (0.0,)))
+    if not own:
+        terms, query = _ordered(space, select(space.model), search.order[1:])
+        lacking: list[Any] = [_matches(space, Comparison(first.field, Op.IS_NULL), dialect)]
+        found.append(_Stage(_LACKING, query, [at_home, *lacking, *others], terms, (0.0,)))
+    return found
+
+
+async def _few(
+    session: AsyncSession, space: Space[Any], homes: Collection[UUID], search: Search
+) -> list[UUID] | None:
+    """The only rows that can match, where a metric leaves few of many."""
+    ranked = search.order[0].field if search.order else None  # whose index is entered anyway
+    for comparison in search.where:
+        field = comparison.field
+        if field.kind is not Kind.METRIC or field == ranked or comparison.op not in _RANGES:
+            continue
+        part = space.parts[field.kind]
+        query = select(getattr(part, space.owner)).where(
+            getattr(part, space.home).in_(homes),
+            part.key == comparison.field.key,
+            _OPERATIONS[comparison.op](part.value, comparison.value, ""),
+        )
+        ids = list(await session.scalars(query.limit(_FEW + 1)))
+        if len(ids) <= _FEW:
+            return ids
+    return None
+
+
+async def _some_lack(
+    session: AsyncSession, space: Space[Any], homes: Collection[UUID], search: Search
+) -> bool:
+    """Whether a row may lack the metric that orders: two counts tell sooner than a look at all."""
+    part = space.parts[Kind.METRIC]
+    key = search.order[0].field.key
+    rows = select(func.count()).select_from(space.model)
+    rows = rows.where(getattr(space.model, space.home).in_(homes))
+    having = select(func.count()).select_from(part)
+    having = having.where(getattr(part, space.home).in_(homes), part.key == key)
+    return await session.scalar(rows) != await session.scalar(having)
+
+
+def check_size(search: Search) -> None:
     """Databases answer these with an error of their own, or with a long silence."""
     if len(search.where) > MAX_COMPARISONS:
         raise FilterInvalid(f"A filter holds at most {MAX_COMPARISONS} comparisons")
@@ -144,7 +276,11 @@ def _matches(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
     if field.kind is Kind.ATTRIBUTE:
         if field.key == "id":
             return _matches_id(space.model.id, comparison, dialect)
-        return _compare(space.attributes[field.key], comparison, dialect)
+        return compare(space.attributes[field.key], comparison, dialect)
+    if field.kind is Kind.DATASET and space is RUNS:
+        return _uses_dataset(space, comparison, dialect)
+    if field.kind not in space.parts:
+        raise FilterInvalid(f"Nothing here is found by a {field.kind}")
     part = space.parts[field.kind]
     named = select(part.key).where(getattr(part, space.owner) == space.model.id)
     named = named.where(part.key == field.key)
@@ -152,17 +288,27 @@ def _matches(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
         return ~named.exists()
     if comparison.op is Op.IS_NOT_NULL:
         return named.exists()
-    holds = _compare(part.value, comparison, dialect)
+    holds = compare(part.value, comparison, dialect)
     if field.kind is Kind.METRIC:  # NaN differs from every number and compares with none
         different = comparison.op is Op.NE
         holds = or_(holds, part.is_nan) if different else and_(holds, ~part.is_nan)
     return named.where(holds).exists()
 
 
+def _uses_dataset(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
+    """Of several datasets, one that it holds for is enough."""
+    column = _DATASET[comparison.field.key]
+    used = select(DatasetInput.run_id).join(
+        LoggedDataset, LoggedDataset.id == DatasetInput.dataset_id
+    )
+    used = used.where(DatasetInput.run_id == space.model.id)
+    return used.where(compare(column, comparison, dialect)).exists()
+
+
 def _matches_id(column: Any, comparison: Comparison, dialect: str) -> Any:
     """By key where it can be: what is no id of ours is nobody's id."""
     if comparison.op in (Op.LIKE, Op.ILIKE):
-        return _compare(_hex(column), comparison, dialect)
+        return compare(hexadecimal(column), comparison, dialect)
     value = comparison.value
     ids = [UUID(v) for v in ((value,) if isinstance(value, str) else value) if _is_id(v)]  # type: ignore[union-attr]
     return column.not_in(ids) if comparison.op in (Op.NE, Op.NOT_IN) else column.in_(ids)
@@ -172,7 +318,7 @@ def _is_id(text: str) -> bool:
     return len(text) == 32 and all(char in "0123456789abcdef" for char in text)
 
 
-def _compare(column: Any, comparison: Comparison, dialect: str) -> Any:
+def compare(column: Any, comparison: Comparison, dialect: str) -> Any:
     return _OPERATIONS[comparison.op](column, comparison.value, dialect)
 
 
@@ -213,8 +359,8 @@ _OPERATIONS: Mapping[Op, Callable[[Any, Any, str], Any]] = {
 
 
 def _ordered(
-    space: Space[R], query: Select[R], orders: Sequence[Order]
-) -> tuple[Select[R], list[Term]]:
+    space: Space[Any], query: Select[Any], orders: Sequence[Order]
+) -> tuple[list[Term], Any]:
     """Ties are broken by time, newest first, and then by id."""
     terms: list[Term] = []
     for order in orders:
@@ -228,13 +374,18 @@ def _ordered(
             query = query.outerjoin(found, found.c.owner == space.model.id)
             value = found.c.value
             nan = [(found.c.is_nan, 1)] if is_nan else []
+        if order.field.kind is Kind.ATTRIBUTE and not getattr(
+            value, "nullable", True
+        ):  # as it is, an index has it in order
+            terms.append(Term(value, read, order.descending))
+            continue
         rank = case((value.is_(None), 2), *nan, else_=0)
         terms.append(Term(rank, an_integer))
         terms.append(Term(func.coalesce(value, missing), read, order.descending))
     if Field(Kind.ATTRIBUTE, space.newest.key) not in {order.field for order in orders}:
         terms.append(Term(space.newest, a_time, descending=True))
     terms.append(Term(space.model.id, an_id))
-    return query.order_by(*(term.order for term in terms)), terms
+    return terms, query
 
 
 def _named(space: Space[Any], field: Field) -> tuple[Any, Any, Callable[[Any], Any]]:
@@ -243,7 +394,7 @@ def _named(space: Space[Any], field: Field) -> tuple[Any, Any, Callable[[Any], A
         return None, 0.0, a_number
     if field.kind is not Kind.ATTRIBUTE:
         return None, "", a_text
-    column = _hex(space.model.id) if field.key == "id" else space.attributes[field.key]
+    column = hexadecimal(space.model.id) if field.key == "id" else space.attributes[field.key]
     if isinstance(column.type, UtcDateTime):
         return column, literal(EPOCH, UtcDateTime()), a_time
     return column, "", a_text

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     METRIC = "metric"
     PARAM = "param"
     TAG = "tag"
+    DATASET = "dataset"
 
 
 class Op(StrEnum):
@@ -57,11 +58,20 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """Every dataset of a name, or one of them."""
+
+    name: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Rows that lack the name come last, and NaN after the numbers, in either direction."""
 
     field: Field
     descending: bool = False
+    dataset: Dataset | None = None  # whose points count, where a logged model's metric orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +83,4 @@ class Search:
     view: View = View.ACTIVE
     limit: int = 1000
     cursor: str | None = None
+    datasets: Sequence[Dataset] = ()  # whose points count, where logged models are searched

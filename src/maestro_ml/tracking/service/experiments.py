@@ -16,6 +16,7 @@ from maestro_ml.tracking.errors import (
     DefaultExperimentKept,
     ExperimentActive,
     ExperimentDeleted,
+    ExperimentGone,
     ExperimentNameTaken,
     ExperimentNotFound,
     TagNotFound,
@@ -91,6 +92,19 @@ async def find(work: Work, project_id: UUID, name: str) -> ExperimentRecord:
     return (await _with_tags(work, [experiment]))[0]
 
 
+async def used(work: Work, project_id: UUID) -> bool:
+    """Whether a project has runs, or experiments beside its default one. Deleted ones count."""
+    work.require(Permission.RUN_READ, project_id)
+    more = select(Experiment.id).where(
+        Experiment.project_id == project_id, Experiment.name != DEFAULT
+    )
+    run = select(Run.id).where(Run.project_id == project_id)
+    for query in (more, run):
+        if (await work.session.scalars(query.limit(1))).first() is not None:
+            return True
+    return False
+
+
 async def search(work: Work, project_id: UUID, wanted: Search) -> Page[ExperimentRecord]:
     """A page of a project's experiments.
 
@@ -98,8 +112,7 @@ async def search(work: Work, project_id: UUID, wanted: Search) -> Page[Experimen
         FilterInvalid, Invalid: the search or its cursor cannot be followed.
     """
     work.require(Permission.RUN_READ, project_id)
-    among = Experiment.project_id == project_id
-    found = await page(work.session, EXPERIMENTS, among, wanted)
+    found = await page(work.session, EXPERIMENTS, [project_id], wanted)
     return Page(await _with_tags(work, found.items), found.next_cursor)
 
 
@@ -107,7 +120,7 @@ async def rename(work: Work, id: UUID, name: str) -> Experiment:
     """Raises:
     ExperimentDeleted, DefaultExperimentKept, ExperimentNameTaken: it keeps its name.
     """
-    experiment = (await get(work, id)).experiment
+    experiment = await _held(work, id)
     work.require(Permission.RUN_WRITE, experiment.project_id)
     _check_changeable(experiment)
     if experiment.name == name:
@@ -121,10 +134,16 @@ async def rename(work: Work, id: UUID, name: str) -> Experiment:
 
 
 async def delete(work: Work, id: UUID) -> None:
-    """Mark it and its active runs as deleted."""
-    experiment = (await get(work, id)).experiment
+    """Mark it and its active runs as deleted.
+
+    Raises:
+        ExperimentGone: it is deleted already.
+        DefaultExperimentKept: it is the project's default one.
+    """
+    experiment = await _held(work, id)
     work.require(Permission.RUN_WRITE, experiment.project_id)
-    _check_changeable(experiment)
+    if experiment.deleted_at is not None:
+        raise ExperimentGone
     if experiment.name == DEFAULT:
         raise DefaultExperimentKept
     experiment.deleted_at = experiment.updated_at = work.now
@@ -139,7 +158,7 @@ async def restore(work: Work, id: UUID) -> None:
     Raises:
         ExperimentActive: it is not deleted.
     """
-    experiment = (await get(work, id)).experiment
+    experiment = await _held(work, id)
     work.require(Permission.RUN_WRITE, experiment.project_id)
     if experiment.deleted_at is None:
         raise ExperimentActive
@@ -152,7 +171,7 @@ async def restore(work: Work, id: UUID) -> None:
 
 async def set_tag(work: Work, id: UUID, tag: SetExperimentTag) -> None:
     """Add a tag, or give it another value."""
-    experiment = (await get(work, id)).experiment
+    experiment = await _held(work, id)
     work.require(Permission.RUN_WRITE, experiment.project_id)
     _check_changeable(experiment)
     await _tag(work, id, [tag])
@@ -162,7 +181,7 @@ async def delete_tag(work: Work, id: UUID, key: str) -> None:
     """Raises:
     TagNotFound: it has no such tag.
     """
-    experiment = (await get(work, id)).experiment
+    experiment = await _held(work, id)
     work.require(Permission.RUN_WRITE, experiment.project_id)
     _check_changeable(experiment)
     held = select(ExperimentTag).where(ExperimentTag.experiment_id == id, ExperimentTag.key == key)
@@ -170,6 +189,16 @@ async def delete_tag(work: Work, id: UUID, key: str) -> None:
     if tag is None:
         raise TagNotFound
     await work.session.delete(tag)
+
+
+async def _held(work: Work, id: UUID) -> Experiment:
+    """One that nobody else changes until this work ends."""
+    experiment = await work.session.get(
+        Experiment, id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    if experiment is None or not work.allows(Permission.RUN_READ, experiment.project_id):
+        raise ExperimentNotFound
+    return experiment
 
 
 def _check_changeable(experiment: Experiment) -> None:

@@ -1,31 +1,45 @@
 """What a run is told while it goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, select
 
 from maestro_ml.core.access import Permission
+from maestro_ml.db.hot import FastWork
+from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.errors import ParamChanged, TagNotFound
-from maestro_ml.tracking.models import Param, Run, RunTag
-from maestro_ml.tracking.schemas import Batch, LogParam
-from maestro_ml.tracking.service import metrics, runs
+from maestro_ml.tracking.models import Param, RunTag
+from maestro_ml.tracking.records import HeldRun, Told
+from maestro_ml.tracking.schemas import Batch
+from maestro_ml.tracking.service import lookup, metrics, model_metrics, runs
+
+_PARAMS_OF = (Param.tenant_id == bindparam("tenant_id"), Param.run_id == bindparam("run_id"))
+_PARAMS = Prepared(select(Param.key, Param.value).where(*_PARAMS_OF))
+_PARAM = Prepared(select(Param.key, Param.value).where(*_PARAMS_OF, Param.key == bindparam("key")))
+_ADD_PARAM = Upsert(Param, key=("run_id", "key"))
 
 
-async def log_batch(work: Work, run_id: UUID, batch: Batch) -> None:
+async def log_batch(work: Work | FastWork, run_id: UUID, batch: Batch | Told) -> None:
     """Keep metrics, params and tags of a run; telling it the same again changes nothing.
 
     Raises:
         RunNotFound, RunDeleted: there is none to write to.
-        ParamChanged: a param has another value already; then nothing of the batch is kept.
+        ParamChanged, LoggedModelNotFound: a param has another value already, or a point is about
+            a model that is not there; then nothing of the batch is kept.
     """
-    run = await runs.lock(work, run_id)
+    run = await lookup.hold(work, run_id)
     work.require(Permission.RUN_WRITE, run.project_id)
-    await _log_params(work, run, batch.params)
-    await metrics.append(work, run, batch.metrics)
-    if batch.tags:
-        await runs.set_tags(work, run, {tag.key: tag.value for tag in batch.tags})
+    told = batch.told() if isinstance(batch, Batch) else batch
+    if told.params:
+        await _log_params(work, run, told.params)
+    if told.metrics:
+        await metrics.append(work, run, told.metrics)
+    if isinstance(batch, Batch) and isinstance(work, Work):  # a shortcut knows no models
+        await model_metrics.append(work, run, batch.metrics)
+    if told.tags:
+        await runs.set_tags(work, run, told.tags)
 
 
 async def delete_tag(work: Work, run_id: UUID, key: str) -> None:
@@ -42,23 +56,19 @@ async def delete_tag(work: Work, run_id: UUID, key: str) -> None:
     await work.session.delete(tag)
 
 
-async def _log_params(work: Work, run: Run, params: Sequence[LogParam]) -> None:
-    if not params:
-        return
-    wanted = {param.key: param.value for param in params}
-    held = select(Param.key, Param.value).where(Param.run_id == run.id, Param.key.in_(wanted))
-    for key, value in (await work.session.execute(held)).all():
-        if wanted.pop(key) != value:
+async def _log_params(work: Work | FastWork, run: HeldRun, params: Mapping[str, str]) -> None:
+    if len(params) == 1:
+        (key,) = params
+        held = await work.prepared.all(_PARAM, run_id=run.id, key=key)
+    else:
+        held = await work.prepared.all(_PARAMS, run_id=run.id)
+    known: dict[str, str] = dict(held)
+    for key, value in params.items():
+        if known.get(key, value) != value:
             raise ParamChanged(key)
     rows = [
-        {
-            "tenant_id": work.tenant_id,
-            "run_id": run.id,
-            "key": key,
-            "value": value,
-            "created_at": work.now,
-        }
-        for key, value in wanted.items()
+        {"run_id": run.id, "key": key, "value": value, "created_at": work.now}
+        for key, value in params.items()
+        if key not in known
     ]
-    if rows:
-        await work.session.execute(insert(Param), rows)
+    await work.prepared.put(_ADD_PARAM, rows)

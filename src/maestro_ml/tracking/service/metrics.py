@@ -1,84 +1,162 @@
-"""Metric points. Every access to their table is in this module."""
+"""Metric points. Every access to their tables is in this module."""
 
 import math
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, LargeBinary, bindparam, case, cast, delete, select
 
 from maestro_ml.core.access import Permission
+from maestro_ml.core.clock import EPOCH
 from maestro_ml.core.paging import Page, PageRequest
-from maestro_ml.db.upsert import insert_or_ignore, upsert
+from maestro_ml.db.hot import FastWork
+from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
-from maestro_ml.tracking.errors import RunNotFound
-from maestro_ml.tracking.models import LatestMetric, MetricPoint, Run
-from maestro_ml.tracking.records import Point
-from maestro_ml.tracking.schemas import LogMetric
-from maestro_ml.tracking.search.keyset import (
-    Term,
-    a_number,
-    a_time,
-    a_truth,
-    after,
-    an_integer,
-    batched,
-    encode,
-)
+from maestro_ml.tracking.models import LatestMetric, MetricChunk, Run
+from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
+from maestro_ml.tracking.records import HeldRun, Point
+from maestro_ml.tracking.search.keyset import a_number_as_text, an_integer, batched, decode, encode
+from maestro_ml.tracking.service import lookup
 
 MAX_HISTORY = 100_000
-_NEWEST = ("step", "at", "value", "is_nan")
-_POINT = ("run_id", "key", *_NEWEST)
-_ORDER = (
-    Term(MetricPoint.at, a_time),
-    Term(MetricPoint.step, an_integer),
-    Term(MetricPoint.value, a_number),
-    Term(MetricPoint.is_nan, a_truth),
+SMALL, LARGE = 64, 1024  # points: when a chunk takes no more, and when small ones become one
+
+_OF_RUN = (
+    LatestMetric.tenant_id == bindparam("tenant_id"),
+    LatestMetric.run_id == bindparam("run_id"),
 )
+_CHUNKS = (
+    MetricChunk.tenant_id == bindparam("tenant_id"),
+    MetricChunk.run_id == bindparam("run_id"),
+    MetricChunk.key == bindparam("key"),
+)
+_AGE = (LatestMetric.step, LatestMetric.at, LatestMetric.value, LatestMetric.is_nan)
+_ALL_NEWEST = Prepared(
+    select(LatestMetric.key, *_AGE, LatestMetric.n_points)
+    .where(*_OF_RUN)
+    .order_by(LatestMetric.key)
+)
+_NEWEST = Prepared(
+    select(LatestMetric.key, *_AGE, LatestMetric.n_points).where(
+        *_OF_RUN, LatestMetric.key == bindparam("key")
+    )
+)
+_BETWEEN = Prepared(
+    select(MetricChunk.points, MetricChunk.sealed)
+    .where(
+        *_CHUNKS,
+        MetricChunk.last_at >= bindparam("first", type_=BigInteger()),
+        MetricChunk.first_at <= bindparam("last", type_=BigInteger()),
+    )
+    .order_by(MetricChunk.number)
+)
+_FROM_NUMBER = MetricChunk.number >= bindparam("number", type_=BigInteger())
+_GROWN = Prepared(
+    select(MetricChunk.number, MetricChunk.points, MetricChunk.sealed)
+    .where(*_CHUNKS, _FROM_NUMBER)
+    .order_by(MetricChunk.number)
+)
+_DROP_GROWN = Prepared(delete(MetricChunk).where(*_CHUNKS, _FROM_NUMBER))
+_ADD_CHUNK = Upsert(
+    MetricChunk,
+    key=("run_id", "key", "number"),
+    change={
+        "points": lambda old, new: cast(old.op("||")(new), LargeBinary),
+        "first_at": lambda old, new: case((new < old, new), else_=old),
+        "last_at": lambda old, new: case((new > old, new), else_=old),
+    },
+)
+_SET_NEWEST = Upsert(
+    LatestMetric,
+    key=("run_id", "key"),
+    change=("step", "at", "value", "is_nan", "n_points"),
+)
+_PLAIN_PLACE = itemgetter(1, 0, 2)
+_NEVER = 2**63 - 1
+_FEW = 8  # keys that are asked for one by one
 
 
-async def append(work: Work, run: Run, points: Sequence[LogMetric]) -> None:
-    """Add points to a run that `runs.lock` holds. A point that is there is the same point.
+async def append(
+    work: Work | FastWork, run: HeldRun, points: Mapping[str, Sequence[Record]]
+) -> None:
+    """Add points to a run that `runs.hold` holds. A point that is there is the same point.
 
     The newest of a key is by step, then time, then value, whatever the order of arrival.
     """
     work.require(Permission.RUN_WRITE, run.project_id)
-    if not points:
-        return
-    rows = [_row(work, run, point) for point in points]
-    newest: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row["key"] not in newest or _age(row) > _age(newest[row["key"]]):
-            newest[row["key"]] = row
-    held = select(LatestMetric).where(LatestMetric.run_id == run.id, LatestMetric.key.in_(newest))
-    for latest in await work.session.scalars(held):
-        if _age(vars(latest)) >= _age(newest[latest.key]):
-            del newest[latest.key]
-    await insert_or_ignore(work, MetricPoint, rows, key=_POINT)
-    await upsert(work, LatestMetric, list(newest.values()), key=("run_id", "key"), change=_NEWEST)
+    held = await _held(work, run, points)
+    latest: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = []
+    for key, sent in points.items():
+        before = held.get(key)
+        records = await _unknown(work, run, key, sent, before)
+        if not records:
+            continue
+        newest = max(records, key=_age)
+        age, n = _age(newest), 0
+        if before is not None:
+            age, n = max(age, before[0]), before[1]
+        of = {"run_id": run.id, "key": key, "created_at": work.now}
+        step, at, value, is_nan = age
+        number = {"n_points": n + len(records), "experiment_id": run.experiment_id}
+        latest.append(of | number | {"step": step, "at": at, "value": value, "is_nan": is_nan})
+        chunks.append(of | await _chunk(work, run, key, n, records))
+    await work.prepared.put(_ADD_CHUNK, chunks)
+    await work.prepared.put(_SET_NEWEST, latest)
 
 
-async def history(work: Work, run_id: UUID, key: str, request: PageRequest) -> Page[Point]:
-    """The points of one metric, by time and then step.
+async def history(
+    work: Work | FastWork, run_id: UUID, key: str, request: PageRequest
+) -> Page[Record]:
+    """The points of one metric, by time, then step, then value.
 
     Raises:
         RunNotFound: there is no such run, or the caller may not see it.
         Invalid: the cursor is not one of ours.
     """
-    run = await work.session.get(Run, run_id)
-    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
-        raise RunNotFound
-    query = select(MetricPoint.at, MetricPoint.step, MetricPoint.value, MetricPoint.is_nan).where(
-        MetricPoint.run_id == run_id, MetricPoint.key == key
-    )
-    if request.cursor:
-        query = query.where(after(_ORDER, request.cursor))
-    query = query.order_by(*(term.order for term in _ORDER)).limit(request.limit + 1)
-    rows = (await work.session.execute(query)).all()
-    more = len(rows) > request.limit
-    rows = rows[: request.limit]
-    points = [Point(key, math.nan if nan else value, at, step) for at, step, value, nan in rows]
-    return Page(points, encode(rows[-1]) if more else None)
+    run = await lookup.seen(work, run_id)
+    work.require(Permission.RUN_READ, run.project_id)
+    place = _placed(request.cursor) if request.cursor else None
+    since = 0 if place is None else place[1]
+    records = _in_order(await _all(work, run_id, key, since))
+    start = 0 if place is None else bisect_right(records, _place(place), key=_place)
+    end = start + request.limit
+    if end >= len(records):
+        return Page(records[start:])
+    step, at, value = records[end - 1]
+    return Page(records[start:end], encode((step, at, str(value))))
+
+
+async def sampled(
+    work: Work | FastWork,
+    run_id: UUID,
+    key: str,
+    limit: int,
+    steps: tuple[int, int] | None = None,
+) -> list[Record]:
+    """At most so many points of one metric, evenly out of all in those steps, by step, then time,
+    then value: the first and the last are among them; of one, the last.
+
+    Raises:
+        RunNotFound: there is no such run, or the caller may not see it.
+    """
+    run = await lookup.seen(work, run_id)
+    work.require(Permission.RUN_READ, run.project_id)
+    records = await _all(work, run_id, key)
+    records.sort(key=_age if _has_odd(records) else None)
+    if steps is not None:
+        first, last = steps
+        records = [record for record in records if first <= record[0] <= last]
+    n = len(records)
+    if n <= limit:
+        return records
+    if limit == 1:
+        return records[-1:]
+    return [records[i * (n - 1) // (limit - 1)] for i in range(limit)]
 
 
 async def newest(work: Work, runs: Collection[Run]) -> dict[UUID, list[Point]]:
@@ -87,32 +165,112 @@ async def newest(work: Work, runs: Collection[Run]) -> dict[UUID, list[Point]]:
         work.require(Permission.RUN_READ, project_id)
     found: dict[UUID, list[Point]] = {run.id: [] for run in runs}
     for ids in batched(found):
-        query = select(
-            LatestMetric.run_id,
-            LatestMetric.key,
-            LatestMetric.value,
-            LatestMetric.is_nan,
-            LatestMetric.at,
-            LatestMetric.step,
-        )
+        query = select(LatestMetric.run_id, LatestMetric.key, *_AGE)
         query = query.where(LatestMetric.run_id.in_(ids)).order_by(LatestMetric.key)
-        for run_id, key, value, nan, at, step in await work.session.execute(query):
-            found[run_id].append(Point(key, math.nan if nan else value, at, step))
+        for run_id, key, step, at, value, nan in await work.session.execute(query):
+            found[run_id].append(_point(key, step, at, value, nan))
     return found
 
 
-def _row(work: Work, run: Run, point: LogMetric) -> dict[str, Any]:
-    nan = math.isnan(point.value)
+async def newest_of(work: Work | FastWork, run: Run) -> list[Point]:
+    """The newest point of each metric of a run that the caller sees, by key."""
+    work.require(Permission.RUN_READ, run.project_id)
+    found = await work.prepared.all(_ALL_NEWEST, run_id=run.id)
+    return [_point(key, step, at, value, nan) for key, step, at, value, nan, _ in found]
+
+
+async def _all(work: Work | FastWork, run_id: UUID, key: str, since: int = 0) -> list[Record]:
+    """The points, in the order of their arrival, of chunks that reach to that time."""
+    found = await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=since, last=_NEVER)
+    return [record for data, sealed in found for record in unpack(data, sealed=sealed)]
+
+
+_Age = tuple[int, int, float, bool]
+
+
+async def _held(
+    work: Work | FastWork, run: HeldRun, keys: Collection[str]
+) -> dict[str, tuple[_Age, int]]:
+    """Age and number of the points of those keys that have any."""
+    if len(keys) <= _FEW:
+        rows = [
+            row for key in keys for row in await work.prepared.all(_NEWEST, run_id=run.id, key=key)
+        ]
+    else:
+        rows = await work.prepared.all(_ALL_NEWEST, run_id=run.id)
     return {
-        "run_id": run.id,
-        "key": point.key,
-        "step": point.step,
-        "at": point.at,
-        "value": 0.0 if nan else point.value,
-        "is_nan": nan,
-        "created_at": work.now,
+        key: ((step, at, value, is_nan), n)
+        for key, step, at, value, is_nan, n in rows
+        if key in keys
     }
 
 
-def _age(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _NEWEST)
+async def _unknown(
+    work: Work | FastWork,
+    run: HeldRun,
+    key: str,
+    sent: Sequence[Record],
+    before: tuple[_Age, int] | None,
+) -> Sequence[Record]:
+    """Those that the run has not been told yet. What is newer than the newest is one of them."""
+    if before is None:
+        return sent
+    older = [record for record in sent if _age(record) <= before[0]]
+    if not older:
+        return sent
+    times = [at for _, at, _ in older]
+    rows = await work.prepared.all(
+        _BETWEEN, run_id=run.id, key=key, first=min(times), last=max(times)
+    )
+    known = {packed(record) for data, sealed in rows for record in unpack(data, sealed=sealed)}
+    return [record for record in sent if packed(record) not in known]
+
+
+async def _chunk(
+    work: Work | FastWork, run: HeldRun, key: str, n: int, records: Sequence[Record]
+) -> dict[str, Any]:
+    """Where records go that come after `n` others: to the last chunk, into a new one, or, each
+    time that so many have come together, into a large one with all since the last."""
+    if n // LARGE == (n + len(records)) // LARGE:
+        return {"number": n // SMALL, "points": pack(records), "sealed": False, **_times(records)}
+    first = n // LARGE * (LARGE // SMALL)
+    grown = await work.prepared.all(_GROWN, run_id=run.id, key=key, number=first)
+    if grown:
+        await work.prepared.all(_DROP_GROWN, run_id=run.id, key=key, number=first)
+    whole = [record for _, data, sealed in grown for record in unpack(data, sealed=sealed)]
+    whole += records
+    number = grown[0][0] if grown else n // SMALL
+    return {"number": number, "points": seal(whole), "sealed": True, **_times(whole)}
+
+
+def _times(records: Sequence[Record]) -> dict[str, int]:
+    times = [at for _, at, _ in records]
+    return {"first_at": min(times), "last_at": max(times)}
+
+
+def _age(record: Record) -> _Age:
+    step, at, value = record
+    return (step, at, 0.0, True) if math.isnan(value) else (step, at, value, False)
+
+
+def _place(record: Record) -> tuple[Any, ...]:
+    step, at, value = record
+    return (at, step, 1, 0.0) if math.isnan(value) else (at, step, 0, value)
+
+
+def _in_order(records: list[Record]) -> list[Record]:
+    return sorted(records, key=_place if _has_odd(records) else _PLAIN_PLACE)
+
+
+def _has_odd(records: list[Record]) -> bool:
+    """Whether a NaN may be among them, which nothing is greater or less than."""
+    return math.isnan(sum([value for _, _, value in records]))
+
+
+def _point(key: str, step: int, at: int, value: float, is_nan: bool) -> Point:
+    return Point(key, math.nan if is_nan else value, EPOCH + timedelta(microseconds=at), step)
+
+
+def _placed(cursor: str) -> Record:
+    step, at, value = decode((an_integer, an_integer, a_number_as_text), cursor)
+    return step, at, value

@@ -1,78 +1,105 @@
 """Runs: one try each, from its start to its end."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import update as changed
 
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
+from maestro_ml.core.ids import new_id
 from maestro_ml.core.paging import Page
-from maestro_ml.db.upsert import upsert
+from maestro_ml.db.hot import FastWork
+from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.jobs.service import publish
 from maestro_ml.tracking.errors import (
     ExperimentDeleted,
-    ExperimentNotFound,
     RunDeleted,
     RunNameUnclear,
     RunNotFound,
 )
 from maestro_ml.tracking.models import Experiment, Param, Run, RunStatus, RunTag
 from maestro_ml.tracking.names import a_name
-from maestro_ml.tracking.records import RunRecord
+from maestro_ml.tracking.records import HeldRun, RunRecord
 from maestro_ml.tracking.schemas import RunChange, RunCreate
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.search.pages import RUNS, page
 from maestro_ml.tracking.search.tree import Search
-from maestro_ml.tracking.service import metrics
+from maestro_ml.tracking.service import links, lookup, metrics
 
 NAME_TAG = "mlflow.runName"  # clients read a run's name from either place
+_COLUMNS = (
+    *("project_id", "experiment_id", "name", "status", "start_time", "end_time", "user_name"),
+    *("created_by", "created_at", "deleted_at"),
+)
+_ONE = Prepared(lookup.with_project(*(getattr(Run, name) for name in _COLUMNS)))
+_MINE: BindParameter[UUID] = bindparam("tenant_id")
+_ID: BindParameter[UUID] = bindparam("run_id")
+_PARAMS, _TAGS = (
+    Prepared(
+        select(part.key, part.value)
+        .where(part.tenant_id == _MINE, part.run_id == _ID)
+        .order_by(part.key)
+    )
+    for part in (Param, RunTag)
+)
+_ADD = Upsert(Run)
+_SET_TAG = Upsert(RunTag, key=("run_id", "key"), change=("value",))
+_RENAME = Prepared(
+    changed(Run).where(Run.tenant_id == _MINE, Run.id == _ID).values(name=bindparam("name"))
+)
 ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED})
 
 
-async def create(work: Work, command: RunCreate) -> RunRecord:
+async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
     """Start a run.
 
     Raises:
         ExperimentNotFound, ExperimentDeleted: there is nowhere to put it.
         RunNameUnclear: two names were given.
     """
-    # Shared: whoever deletes the experiment waits, and then finds this run too.
-    experiment = await work.session.get(
-        Experiment, command.experiment_id, with_for_update={"read": True}
-    )
-    if experiment is None or not work.allows(Permission.RUN_READ, experiment.project_id):
-        raise ExperimentNotFound
-    work.require(Permission.RUN_WRITE, experiment.project_id)
-    if experiment.deleted_at is not None:
-        raise ExperimentDeleted
+    project_id = await lookup.stay(work, command.experiment_id)
+    work.require(Permission.RUN_WRITE, project_id)
     tags = {tag.key: tag.value for tag in command.tags}
     name = command.name or tags.get(NAME_TAG) or a_name()
     if tags.setdefault(NAME_TAG, name) != name:
         raise RunNameUnclear
-    run = Run(
-        project_id=experiment.project_id,
-        experiment_id=experiment.id,
-        name=name,
-        status=RunStatus.RUNNING,
-        start_time=command.start_time or work.now,
-        user_name=command.user_name,
-        created_by=work.access.actor_id,
-        created_at=work.now,
-    )
-    work.session.add(run)
-    await work.session.flush()
-    await set_tags(work, run, tags)
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "project_id": project_id,
+        "experiment_id": command.experiment_id,
+        "name": name,
+        "status": RunStatus.RUNNING,
+        "start_time": command.start_time or work.now,
+        "end_time": None,
+        "user_name": command.user_name,
+        "created_by": work.access.actor_id,
+        "created_at": work.now,
+        "deleted_at": None,
+    }
+    await work.prepared.put(_ADD, [row])
+    run = Run(**row)
+    await set_tags(work, HeldRun(run.id, project_id, run.experiment_id, name), tags)
     return RunRecord(run, [], {}, dict(sorted(tags.items())))
 
 
-async def get(work: Work, id: UUID) -> RunRecord:
+async def get(work: Work | FastWork, id: UUID) -> RunRecord:
     """Read one, deleted or not. What the caller may not see is reported as missing."""
-    run = await work.session.get(Run, id)
-    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
+    row = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
+    if not work.allows(Permission.RUN_READ, row[0]):
         raise RunNotFound
-    return (await _records(work, [run]))[0]
+    columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    run = Run(id=id, **columns)
+    return RunRecord(
+        run,
+        await metrics.newest_of(work, run),
+        dict(await work.prepared.all(_PARAMS, run_id=id)),
+        dict(await work.prepared.all(_TAGS, run_id=id)),
+        await links.of_run(work, run),
+    )
 
 
 async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -> Page[RunRecord]:
@@ -87,7 +114,7 @@ async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -
         for id, project_id in await work.session.execute(query):
             if work.allows(Permission.RUN_READ, project_id):
                 seen.append(id)
-    found = await page(work.session, RUNS, Run.experiment_id.in_(seen), wanted)
+    found = await page(work.session, RUNS, seen, wanted)
     return Page(await _records(work, found.items), found.next_cursor)
 
 
@@ -118,7 +145,9 @@ async def update(work: Work, id: UUID, change: RunChange) -> Run:
     run.status = change.status or run.status
     run.end_time = change.end_time or run.end_time
     if change.name:
-        await set_tags(work, run, {NAME_TAG: change.name})
+        run.name = change.name
+        held = HeldRun(id, run.project_id, run.experiment_id, run.name)
+        await set_tags(work, held, {NAME_TAG: change.name})
     if run.status in ENDED and was not in ENDED:
         await publish(
             work, "run.finished", project_id=str(run.project_id), run_id=str(id), status=run.status
@@ -153,15 +182,17 @@ async def restore(work: Work, id: UUID) -> None:
         record(work, "run.restored", "run", id, name=run.name)
 
 
-async def set_tags(work: Work, run: Run, tags: Mapping[str, str]) -> None:
+async def set_tags(work: Work | FastWork, run: HeldRun, tags: Mapping[str, str]) -> None:
     """Add tags to a run that is held, or give them other values. One of them is its name."""
     work.require(Permission.RUN_WRITE, run.project_id)
-    run.name = tags.get(NAME_TAG) or run.name
+    name = tags.get(NAME_TAG)
+    if name and name != run.name:
+        await work.prepared.all(_RENAME, run_id=run.id, name=name)
     rows = [
         {"run_id": run.id, "key": key, "value": tags[key], "created_at": work.now}
         for key in sorted(tags)
     ]
-    await upsert(work, RunTag, rows, key=("run_id", "key"), change=("value",))
+    await work.prepared.put(_SET_TAG, rows)
 
 
 async def _any(work: Work, id: UUID) -> Run:
@@ -180,4 +211,7 @@ async def _records(work: Work, runs: Sequence[Run]) -> list[RunRecord]:
             query = select(part.run_id, part.key, part.value).where(part.run_id.in_(ids))
             for run_id, key, value in await work.session.execute(query.order_by(part.key)):
                 found[run_id][key] = value
-    return [RunRecord(run, newest[run.id], params[run.id], tags[run.id]) for run in runs]
+    linked = await links.of_runs(work, runs)
+    return [
+        RunRecord(run, newest[run.id], params[run.id], tags[run.id], linked[run.id]) for run in runs
+    ]

@@ -1,0 +1,133 @@
+"""MLflow's calls that are made all the time. `runs` has an ordinary route for each of them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from fastapi import Request, Response
+
+from maestro_ml.db.hot import FastWork
+from maestro_ml.http.deps import Runtime
+from maestro_ml.http.shortcuts import Shortcut, Unusual
+from maestro_ml.mlflow import messages, wire
+from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT
+from maestro_ml.mlflow.millis import from_millis
+from maestro_ml.tracking.schemas import RunCreate, SetTag
+from maestro_ml.tracking.service import logs, runs, workspaces
+
+T = TypeVar("T")
+M = TypeVar("M")
+Verb = Callable[[FastWork, UUID], Awaitable[T]]
+_JSON = "application/json"
+_ENCODE = msgspec.json.Encoder().encode
+_CREATE = msgspec.json.Decoder(messages.CreateRun)
+
+
+async def log(decoder: msgspec.json.Decoder[Any], request: Request) -> Response:
+    message = await _message(decoder, request)
+    run_id, told = _run(message.run_id or message.run_uuid), message.told()
+    await _write(request, lambda work, _: logs.log_batch(work, run_id, told))
+    return Response(b"{}", media_type=_JSON)
+
+
+async def create(request: Request) -> Response:
+    message = await _message(_CREATE, request)
+    for text in (message.user_id, message.run_name):
+        messages.check_text(text)
+    tags = messages.checked({tag.key: tag.value for tag in message.tags})
+
+    async def made(work: FastWork, project_id: UUID) -> Any:
+        experiment = message.experiment_id
+        if experiment == DEFAULT_EXPERIMENT:
+            id = await workspaces.default_experiment(work, project_id)
+        else:
+            id = wire.as_id(experiment)
+        if id is None:
+            raise Unusual
+        start = message.start_time
+        command = RunCreate.model_construct(
+            experiment_id=id,
+            name=message.run_name or None,
+            user_name=message.user_id,
+            start_time=None if start is None else from_millis(start),
+            tags=[SetTag.model_construct(key=key, value=value) for key, value in tags.items()],
+        )
+        return await runs.create(work, command)
+
+    return _answer({"run": wire.run_message(await _write(request, made))})
+
+
+async def get(request: Request) -> Response:
+    query = request.query_params
+    run_id = _run(query.get("run_id") or query.get("run_uuid") or "")
+    found = await _read(request, lambda work, _: runs.get(work, run_id))
+    return _answer({"run": wire.run_message(found)})
+
+
+def _logging(kind: type[msgspec.Struct]) -> Shortcut:
+    return partial(log, msgspec.json.Decoder(kind))
+
+
+_CALLS: Mapping[tuple[str, str], Shortcut] = {
+    ("POST", "runs/log-metric"): _logging(messages.LogMetric),
+    ("POST", "runs/log-batch"): _logging(messages.LogBatch),
+    ("POST", "runs/log-parameter"): _logging(messages.LogParam),
+    ("POST", "runs/set-tag"): _logging(messages.SetTag),
+    ("POST", "runs/create"): create,
+    ("GET", "runs/get"): get,
+}
+SHORTCUTS: Mapping[tuple[str, str], Shortcut] = {
+    (method, f"{prefix}/{path}"): call
+    for (method, path), call in _CALLS.items()
+    for prefix in ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow")
+}
+
+
+async def _message(decoder: msgspec.json.Decoder[M], request: Request) -> M:
+    """Raises:
+    Unusual: it is not in plain form.
+    """
+    if request.headers.get("content-type", "").partition(";")[0] != _JSON:
+        raise Unusual
+    try:
+        return decoder.decode(await request.body())
+    except (ValueError, RecursionError):  # all that msgspec raises for bytes
+        raise Unusual from None
+
+
+def _run(id: str) -> UUID:
+    known = wire.as_id(id)
+    if known is None:
+        raise Unusual
+    return known
+
+
+def _answer(message: dict[str, Any]) -> Response:
+    return Response(_ENCODE(message), media_type=_JSON)
+
+
+async def _read(request: Request, verb: Verb[T]) -> T:
+    runtime: Runtime = request.app.state.runtime
+    hot = runtime.sessions.hot
+    act = _inside(request, verb, hold=False)
+    return await hot.read(request.state.access, runtime.clock(), act)
+
+
+async def _write(request: Request, verb: Verb[T]) -> T:
+    runtime: Runtime = request.app.state.runtime
+    hot = runtime.sessions.hot
+    act = _inside(request, verb, hold=True)
+    return await hot.write(request.state.access, runtime.clock(), act)
+
+
+def _inside(request: Request, verb: Verb[T], *, hold: bool) -> Callable[[FastWork], Awaitable[T]]:
+    """Every call happens inside one project, as `deps` says."""
+    named = request.headers.get("x-mlflow-workspace")
+    slug = None if named in (None, "", "default") else named
+
+    async def act(work: FastWork) -> T:
+        return await verb(*await workspaces.inside(work, slug, hold=hold))
+
+    return act

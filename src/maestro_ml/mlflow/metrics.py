@@ -1,0 +1,110 @@
+"""MLflow's calls for the histories of metrics."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from maestro_ml.core.paging import PageRequest
+from maestro_ml.core.schemas import Text
+from maestro_ml.mlflow import wire
+from maestro_ml.mlflow.deps import Reading
+from maestro_ml.tracking.errors import RunNotFound
+from maestro_ml.tracking.points import Record
+from maestro_ml.tracking.schemas import Int64
+from maestro_ml.tracking.service import metrics
+
+router = APIRouter(prefix="/metrics")
+MAX_BULK = 25_000
+_PART = 5_000  # points that are written at once: others have a turn
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class _Point(msgspec.Struct):
+    run_id: str
+    key: str
+    value: float | str
+    timestamp: int
+    step: int
+
+
+@router.get("/get-history")
+async def get_history(here: Reading, query: Annotated[wire.GetMetricHistory, Query()]) -> Response:
+    limit = min(query.max_results or metrics.MAX_HISTORY, metrics.MAX_HISTORY)
+    request = PageRequest(limit, query.page_token or None)
+    found = await metrics.history(here.work, query.id, query.metric_key, request)
+    return _answer(query.metric_key, [(query.id, found.items)], found.next_cursor)
+
+
+@router.get("/get-history-bulk")
+async def get_history_bulk(
+    here: Reading,
+    run_id: Annotated[list[str], Query(min_length=1, max_length=wire.MAX_RUNS)],
+    metric_key: Text,
+    max_results: Annotated[Int64, Query(ge=1)] = MAX_BULK,
+) -> Response:
+    found: list[tuple[UUID, Sequence[Record]]] = []
+    left = min(max_results, MAX_BULK)
+    for id in _ids(sorted(run_id)):
+        page = await metrics.history(here.work, id, metric_key, PageRequest(max(left, 1)))
+        found.append((id, page.items[:left]))
+        left -= len(found[-1][1])
+    return _answer(metric_key, found)
+
+
+@router.get("/get-history-bulk-interval")
+async def get_history_bulk_interval(
+    here: Reading, query: Annotated[wire.GetMetricHistoryBulkInterval, Query()]
+) -> Response:
+    key, steps = query.metric_key, query.steps
+    found = [
+        (id, await metrics.sampled(here.work, id, key, query.max_results, steps))
+        for id in _ids(query.run_ids)
+    ]
+    return _answer(key, found)
+
+
+def _ids(texts: list[str]) -> list[UUID]:
+    """Raises:
+    RunNotFound: one of them is no id.
+    """
+    known = [wire.as_id(text) for text in texts]
+    if None in known:
+        raise RunNotFound
+    return [id for id in known if id is not None]
+
+
+def _answer(
+    key: str, found: Sequence[tuple[UUID, Sequence[Record]]], next_cursor: str | None = None
+) -> Response:
+    end = b"]}" if next_cursor is None else b'],"next_page_token":%b}' % _ENCODE(next_cursor)
+    if sum(len(records) for _, records in found) <= _PART:
+        body = b"".join([b'{"metrics":[', *_parts(key, found), end])
+        return Response(body, media_type="application/json")
+
+    async def written() -> AsyncIterator[bytes]:
+        yield b'{"metrics":['
+        for part in _parts(key, found):
+            yield part
+            await asyncio.sleep(0)
+        yield end
+
+    return StreamingResponse(written(), media_type="application/json")
+
+
+def _parts(key: str, found: Sequence[tuple[UUID, Sequence[Record]]]) -> Iterator[bytes]:
+    """Points without the brackets around them all."""
+    comma = b""
+    for id, records in found:
+        run_id = id.hex
+        for start in range(0, len(records), _PART):
+            points = [
+                _Point(run_id, key, wire.double(value), at // 1000, step)
+                for step, at, value in records[start : start + _PART]
+            ]
+            yield comma + _ENCODE(points)[1:-1]
+            comma = b","
