@@ -7,64 +7,131 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from maestro_ml.api import reference, system
+from maestro_ml.api import front, reference, system
+from maestro_ml.api.contract import Application
+from maestro_ml.api.starting import Starting
 from maestro_ml.api.stopping import told_to_stop
-from maestro_ml.core import logging
+from maestro_ml.audit import handlers as audit_handlers
+from maestro_ml.audit.routes import router as audit
+from maestro_ml.audit.service import VERIFY
+from maestro_ml.core import folder, logging
 from maestro_ml.core.clock import Clock, utc_now
-from maestro_ml.core.settings import Registration, Settings
+from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.settings import Settings, read
+from maestro_ml.core.settings_groups import Registration
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.db.work import Listener, Sessions, open_system_work
-from maestro_ml.http import problems
-from maestro_ml.http.deps import Runtime
+from maestro_ml.http import problems, shortcuts
+from maestro_ml.http.deps import Running, Runtime
+from maestro_ml.http.hosts import Heads
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.middleware import DOCS, PUBLIC, Authentication, BodyLimit, Edge
+from maestro_ml.http.middleware import DOCS, PUBLIC, Authentication, Bodiless, BodyLimit, Edge
 from maestro_ml.identity import handlers as identity_handlers
-from maestro_ml.identity.routes import api_keys, auth, invitations, setup, users
+from maestro_ml.identity.erasing import delete_tenant
+from maestro_ml.identity.routes import (
+    accounts,
+    api_keys,
+    auth,
+    device,
+    identity_providers,
+    invitations,
+    mfa,
+    oidc,
+    pages,
+    self_service,
+    service_accounts,
+    setup,
+    tenants,
+    users,
+)
+from maestro_ml.identity.routes import sessions as session_routes
 from maestro_ml.identity.runtime import Identity
+from maestro_ml.identity.secret import load_secret
 from maestro_ml.identity.service import setup as setup_verbs
 from maestro_ml.jobs import handlers as job_handlers
 from maestro_ml.jobs import schedules
-from maestro_ml.jobs.context import Handler
+from maestro_ml.jobs import service as queue
+from maestro_ml.jobs.context import Handler, JobContext
 from maestro_ml.jobs.routes import router as jobs
 from maestro_ml.jobs.schedules import Every
 from maestro_ml.jobs.worker import Worker
+from maestro_ml.mail import handlers as mail_handlers
+from maestro_ml.mail.post import Post
+from maestro_ml.mail.routes import router as outbox
+from maestro_ml.migrations.presence import present
 from maestro_ml.migrations.run import require_head, upgrade
+from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
+from maestro_ml.mlflow.routes import STREAMED
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
 from maestro_ml.storage.blobs import Blobs
-from maestro_ml.tenancy.routes import router as tenants
 from maestro_ml.tracking import handlers as tracking_handlers
 
 API: tuple[APIRouter, ...] = (
     auth.router,
+    mfa.router,
+    session_routes.router,
+    self_service.router,
     setup.router,
     invitations.router,
     api_keys.router,
     users.router,
-    tenants,
+    service_accounts.router,
+    accounts.router,
+    tenants.router,
+    identity_providers.router,
+    oidc.router,
+    device.router,
     project_routes,
     jobs,
+    audit,
+    outbox,
+)
+ABOUT = (
+    "Maestro's own API. MLflow's protocol for experiments, runs, params, metrics, tags, search and "
+    "files is answered as well, under `/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`, with the same "
+    "tokens. It is not listed here: MLflow's REST API reference documents its calls, and the "
+    "guide *First run* says how its client is pointed here."
 )
 LISTENERS: tuple[Listener, ...] = (tracking_handlers.listen,)
 HANDLERS: Mapping[str, Handler] = {
+    "audit.seal": audit_handlers.seal,
+    VERIFY: audit_handlers.verify,
     "identity.prune": identity_handlers.prune,
+    "identity.send_reset": identity_handlers.send_reset,
+    "identity.prune_sign_ins": identity_handlers.prune_sign_ins,
     "jobs.prune": job_handlers.prune,
+    "limits.prune": identity_handlers.prune_limits,
+    "mail.deliver": mail_handlers.deliver,
+    "mail.prune": mail_handlers.prune,
+}
+# What works on stored files as well.
+WITH_FILES: Mapping[str, Callable[[Blobs, JobContext], Awaitable[None]]] = {
+    "storage.sweep": tracking_handlers.sweep,
+    "tenants.delete": delete_tenant,
 }
 SCHEDULES: tuple[Every, ...] = (
+    Every("audit.seal", timedelta(minutes=1)),
     Every("identity.prune", timedelta(days=1)),
+    Every("identity.prune_sign_ins", timedelta(hours=1)),
     Every("jobs.prune", timedelta(days=1)),
+    Every("limits.prune", timedelta(hours=1)),
+    Every("mail.prune", timedelta(days=1)),
+    Every("storage.sweep", timedelta(minutes=10)),
 )
 STOP_PATIENCE = 4.0
 
@@ -85,14 +152,20 @@ def make_worker(
     *,
     handlers: Mapping[str, Handler] = HANDLERS,
     clock: Clock = utc_now,
+    post: Post | None = None,
 ) -> Worker:
-    """A worker for every kind of job there is."""
+    """A worker for every kind of job there is. Mail goes out by `post`."""
+    blobs = Blobs.open(settings)
+    bound: dict[str, Handler] = {k: partial(handler, blobs) for k, handler in WITH_FILES.items()}
+    if "mail.deliver" in handlers:
+        bound["mail.deliver"] = partial(mail_handlers.deliver, post=post)
     return Worker(
         sessions,
-        handlers,
+        {**handlers, **bound},
         every=SCHEDULES,
         concurrency=settings.jobs.concurrency,
         clock=clock,
+        derive=lambda purpose: load_secret(settings).derive(purpose),
     )
 
 
@@ -131,11 +204,15 @@ def create_app(
         logging.configure(settings.log)
         async with AsyncExitStack() as open_things:
             open_things.push_async_callback(sessions.engines.dispose)
+            await open_things.enter_async_context(present(settings.database_url))
             await open_database(settings, sessions)
             open_things.push_async_callback(identity.stop)
             await identity.start()
             await _first_people(app, greet=greet)
-            worker = make_worker(settings, sessions, handlers=handlers, clock=clock)
+            app.state.post = Post(settings.mail, identity.secret)
+            worker = make_worker(
+                settings, sessions, handlers=handlers, clock=clock, post=app.state.post
+            )
             if settings.jobs.worker:
                 await schedules.declare(sessions, SCHEDULES, clock)
                 working = asyncio.create_task(worker.run())
@@ -144,8 +221,9 @@ def create_app(
             with told_to_stop(app.state.runtime.stopping.set, worker.finish):
                 yield
 
-    app = FastAPI(
+    app = Application(
         title="Maestro ML",
+        description=ABOUT,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -154,18 +232,25 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.setup_secret = None
-    app.state.runtime = Runtime(settings, sessions, identity.authenticate, clock)
+    app.state.runtime = Runtime(
+        settings, sessions, identity.authenticate, clock, identity.limits.admit
+    )
     app.state.identity = identity
     app.state.projects = projects
+    app.state.queue = queue
     app.state.blobs = blobs
     app.state.metrics = Metrics()
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     _mount(app)
+    shortcuts.install(app, SHORTCUTS)
     public = PUBLIC | DOCS if settings.server.docs_public else PUBLIC
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, streamed=STREAMED)
     app.add_middleware(Authentication, public=public)
+    app.add_middleware(Heads, settings=settings)
+    app.add_middleware(Bodiless)
     app.add_middleware(Edge, settings=settings, metrics=app.state.metrics)
+    app.add_middleware(Starting)
     return app
 
 
@@ -178,19 +263,12 @@ async def _first_people(app: FastAPI, *, greet: bool) -> None:
         else:
             app.state.setup_secret = await setup_verbs.issue_secret(work)
     if greet and app.state.setup_secret is not None:
-        command = setup_command(public_url(runtime.settings), app.state.setup_secret)
-        sys.stdout.write(f"{command}\n")
+        # The address belongs to a web server that has not told it.
+        url = runtime.settings.server.public_url or "ADDRESS"
+        command = setup_command(url, app.state.setup_secret)
+        where = "" if url != "ADDRESS" else "where ADDRESS is what the web server listens on.\n"
+        sys.stdout.write(f"{command}\n{where}")
         sys.stdout.flush()
-
-
-def public_url(settings: Settings) -> str:
-    """Where people find the server."""
-    server = settings.server
-    if server.public_url is not None:
-        return server.public_url.rstrip("/")
-    scheme = "https" if server.ssl_certfile is not None else "http"
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"{scheme}://{host}:{server.port}"
 
 
 def setup_command(url: str, secret: str) -> str:
@@ -212,10 +290,21 @@ def _program() -> str:
 def _mount(app: FastAPI) -> None:
     app.include_router(system.router)
     app.include_router(auth.well_known)
+    app.include_router(pages.router)
     for router in API:
         app.include_router(router, prefix="/api/v1")
     for prefix, router in MLFLOW.items():
         app.include_router(router, prefix=prefix)
+
+    @app.get("/", include_in_schema=False)
+    async def show_front_page(running: Running) -> HTMLResponse:
+        settings = running.settings
+        page = front.page_of(
+            version=version("maestro-ml"),
+            url=settings.url,
+            docs_public=settings.server.docs_public,
+        )
+        return HTMLResponse(page, headers={"Content-Security-Policy": pages.CSP})
 
     @app.get("/openapi.json", include_in_schema=False)
     async def read_openapi() -> JSONResponse:
@@ -235,9 +324,18 @@ def __getattr__(name: str) -> Any:
     """
     if name != "app":
         raise AttributeError(name)
-    settings = Settings()
+    try:
+        # Kept: it holds the data folder, and a server may ask for it more than once.
+        return globals().setdefault(name, _app(read()))
+    except MaestroError as refused:
+        raise SystemExit(refused.detail) from None
+
+
+def _app(settings: Settings) -> FastAPI:
     if settings.dev:
         raise SystemExit("Dev mode is started by `maestro serve --dev`, which keeps to loopback.")
+    folder.prepare(settings.data)
+    folder.hold(settings.data)
     auth = settings.auth
     if auth.registration is None:
         auth = auth.model_copy(update={"registration": Registration.INVITE})

@@ -34,6 +34,7 @@ def page_of(schema: dict[str, Any]) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
         f"<h1>{title} API</h1><p>The whole contract is <a href='/openapi.json'>openapi.json</a>. "
         "Send <code>Authorization: Bearer</code> with an access token or an API key.</p>"
+        f"<p>{escape(schema['info'].get('description', ''))}</p>"
         f"{''.join(parts)}</body></html>"
     )
 

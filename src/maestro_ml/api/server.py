@@ -3,6 +3,7 @@
 import uvicorn
 from fastapi import FastAPI
 
+from maestro_ml.api.protocol import BACKLOG, Protocol, allow_files
 from maestro_ml.core import logging
 from maestro_ml.core.settings import Settings
 
@@ -13,6 +14,7 @@ def config_for(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """The application's server: no header of its own, no log but ours, no proxy believed but by
     our own setting."""
     logging.configure(settings.log)
+    allow_files()
     return uvicorn.Config(
         app,
         host=settings.server.host,
@@ -24,7 +26,9 @@ def config_for(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=Protocol,
         ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=30,
     )

@@ -18,6 +18,7 @@ from maestro_ml.db.installation import alive
 from maestro_ml.db.work import open_system_work
 from maestro_ml.http.deps import Running
 from maestro_ml.http.metrics import Metrics
+from maestro_ml.http.problems import declared
 from maestro_ml.identity.runtime import TheIdentity
 from maestro_ml.storage.blobs import Blobs
 
@@ -75,7 +76,7 @@ async def read_readiness(
 
     checks: dict[str, Awaitable[None]] = {"database": database(), "storage": blobs.check()}
     if runtime.settings.redis.url is not None:
-        checks["redis"] = identity.revocations.check()
+        checks["redis"] = identity.redis.check()
     timed = await asyncio.gather(*map(_timed, checks.values()))
     found = dict(zip(checks, timed, strict=True))
     ready = all(one.ok for name, one in found.items() if name != "redis")
@@ -93,7 +94,7 @@ async def read_version() -> Version:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **declared(401)},
 )
 async def read_metrics(
     runtime: Running, metrics: Annotated[Metrics, Depends(_metrics)], request: Request

@@ -7,6 +7,7 @@ import typer
 
 from maestro_ml.cli.output import Yes, confirm, say
 from maestro_ml.cli.remote import PasswordStdin, a_password, an_answer, speaking, url_or_default
+from maestro_ml.cli.second_factor import Asking, show_codes
 
 app = typer.Typer(no_args_is_help=True, help="The platform itself.")
 
@@ -27,10 +28,39 @@ def setup_platform(
     called = name or an_answer("name", "--name")
     server = url_or_default(url)
     password = a_password(stdin=password_stdin, twice=True)
+    asking = Asking(stdin=password_stdin)
     with speaking(server) as client:
-        client.auth.setup(token=secret, email=address, password=password, name=called)
+        signed_in = client.auth.setup(
+            token=secret,
+            email=address,
+            password=password,
+            name=called,
+            code=asking.code,
+            enrol=asking.first_code,
+        )
         client.auth.logout()
+    show_codes(signed_in.recovery_codes)
     say(f"{address} is the platform's admin now. Sign in: `maestro login --email {address}`.")
+
+
+@app.command("reset-mfa")
+def reset_mfa(
+    email: Annotated[str, typer.Argument(help="Whose second factor.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+    ] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Take the second factor of somebody away who has lost it and the recovery codes.
+
+    Run it where the server runs, and make sure first that it is them who ask. Their sessions end.
+    """
+    confirm(f"Let {email} sign in with the password alone?", yes=yes)
+    # The database layer takes longer to load than `--help` takes.
+    from maestro_ml.cli.process.second_factor import reset
+
+    reset(email, data=data, dev=dev)
 
 
 @app.command("rotate-keys")

@@ -1,18 +1,31 @@
-"""`maestro api-keys`."""
+"""`maestro tokens`, which was `maestro api-keys` before and still listens to it."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from maestro_ml.cli.output import Json, Yes, confirm, give, give_list, give_one, say
 from maestro_ml.cli.remote import PasswordStdin, session
 
+if TYPE_CHECKING:
+    from maestro_ml.client.views import NewApiKey
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Keys for machines and for the MLflow client. These ask for your password: a key that "
     "could make keys would live for ever.",
 )
+
+
+KEY_COLUMNS = {
+    "id": "ID",
+    "name": "NAME",
+    "last_four": "ENDS IN",
+    "scopes": "MAY",
+    "expires_at": "EXPIRES",
+    "last_used_at": "LAST USED",
+}
 
 
 class Scope(StrEnum):
@@ -28,16 +41,9 @@ def list_keys(as_json: Json = False, password_stdin: PasswordStdin = False) -> N
         keys = list(client.api_keys.list())
     give_list(
         keys,
-        {
-            "id": "ID",
-            "name": "NAME",
-            "last_four": "ENDS IN",
-            "scopes": "MAY",
-            "expires_at": "EXPIRES",
-            "last_used_at": "LAST USED",
-        },
+        KEY_COLUMNS,
         as_json=as_json,
-        empty="You have no keys. `maestro api-keys create NAME` makes one.",
+        empty="You have no keys. `maestro tokens create NAME` makes one.",
     )
 
 
@@ -69,19 +75,12 @@ def create_key(
             project_ids=[target] if only and target else None,
             expires_in_days=days,
         )
-    if as_json:
-        give_one(key, as_json=True)
-        return
-    give(key.token)
-    say(
-        "This is the only time that the key is shown. MLflow takes it as MLFLOW_TRACKING_TOKEN, "
-        f"with MLFLOW_TRACKING_URI={client.url}."
-    )
+    give_key(key, client.url, as_json=as_json)
 
 
 @app.command("revoke")
 def revoke_key(
-    id: Annotated[str, typer.Argument(help="The key's id, from `maestro api-keys list`.")],
+    id: Annotated[str, typer.Argument(help="The key's id, from `maestro tokens list`.")],
     yes: Yes = False,
     password_stdin: PasswordStdin = False,
 ) -> None:
@@ -90,3 +89,15 @@ def revoke_key(
     with session(password_stdin=password_stdin) as client:
         client.api_keys.revoke(id)
     say(f"The key {id} has ended.")
+
+
+def give_key(key: "NewApiKey", url: str, *, as_json: bool) -> None:
+    """A new key, this once, and how MLflow takes it."""
+    if as_json:
+        give_one(key, as_json=True)
+        return
+    give(key.token)
+    say(
+        "This is the only time that the key is shown. MLflow takes it as MLFLOW_TRACKING_TOKEN, "
+        f"with MLFLOW_TRACKING_URI={url}."
+    )

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     MODE = 15
     DATABASE = 16
     ROLES = 17
+    TAMPERED = 18
 
 
 MEANING = {
@@ -28,5 +29,6 @@ MEANING = {
     Exit.MODE: "dev data in normal mode, or the other way round",
     Exit.DATABASE: "the database does not answer or refuses the login",
     Exit.ROLES: "PostgreSQL lacks the roles that keep tenants apart",
+    Exit.TAMPERED: "the audit trail is not as it was sealed",
 }
 EXIT_CODES = f"Exit codes: {'; '.join(f'{int(c)} {meaning}' for c, meaning in MEANING.items())}."

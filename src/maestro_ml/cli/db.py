@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from maestro_ml.cli.output import Json, Yes, confirm
+from maestro_ml.cli.output import Json, Yes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,10 +42,9 @@ def downgrade_schema(
 
     Stop the server and back the database up before.
     """
-    confirm(f"Bring the database back to {revision}? What is newer is lost.", yes=yes)
     from maestro_ml.cli.process import schema
 
-    schema.downgrade(revision, data=data, dev=dev)
+    schema.downgrade(revision, data=data, dev=dev, yes=yes)
 
 
 @app.command("status")

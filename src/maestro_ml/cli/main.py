@@ -7,14 +7,23 @@ import typer
 
 from maestro_ml.cli import (
     account,
+    accounts,
     admin,
     api_keys,
+    audit,
     config,
     db,
     demo,
+    gc,
+    identity_providers,
     jobs,
+    mfa,
+    outbox,
+    own_account,
     projects,
     serve,
+    service_accounts,
+    sessions,
     tenants,
     users,
 )
@@ -22,6 +31,7 @@ from maestro_ml.cli.codes import EXIT_CODES
 from maestro_ml.cli.output import Json, Refused, give, give_json, say
 
 YOU, SERVER, TRY = "Your account", "Running a server", "Trying it out"
+ADMIN = "People and tenants"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,16 +58,29 @@ app.command("worker", epilog=EXIT_CODES, rich_help_panel=SERVER)(serve.worker)
 app.add_typer(admin.app, name="admin", rich_help_panel=SERVER)
 app.add_typer(config.app, name="config", rich_help_panel=SERVER)
 app.add_typer(db.app, name="db", rich_help_panel=SERVER)
+app.command("gc", epilog=EXIT_CODES, rich_help_panel=SERVER)(gc.collect)
+app.add_typer(outbox.app, name="outbox", rich_help_panel=SERVER)
 app.command("version", rich_help_panel=SERVER)(version)
 app.command("login", rich_help_panel=YOU)(account.login)
 app.command("logout", rich_help_panel=YOU)(account.logout)
 app.command("whoami", rich_help_panel=YOU)(account.whoami)
 app.command("join", rich_help_panel=YOU)(users.join)
-app.add_typer(api_keys.app, name="api-keys", rich_help_panel=YOU)
+app.command("switch", rich_help_panel=YOU)(sessions.switch)
+app.add_typer(own_account.password, name="password", rich_help_panel=YOU)
+app.add_typer(own_account.email, name="email", rich_help_panel=YOU)
+app.add_typer(mfa.app, name="mfa", rich_help_panel=YOU)
+app.add_typer(sessions.app, name="sessions", rich_help_panel=YOU)
+app.add_typer(api_keys.app, name="tokens", rich_help_panel=YOU)
+app.add_typer(api_keys.app, name="api-keys", hidden=True)  # as it was called at first
 app.add_typer(projects.app, name="projects")
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(users.app, name="users")
-app.add_typer(tenants.app, name="tenants")
+app.add_typer(users.app, name="users", rich_help_panel=ADMIN)
+app.add_typer(users.invites, name="invites", rich_help_panel=ADMIN)
+app.add_typer(service_accounts.app, name="service-accounts", rich_help_panel=ADMIN)
+app.add_typer(tenants.app, name="tenants", rich_help_panel=ADMIN)
+app.add_typer(accounts.app, name="accounts", rich_help_panel=ADMIN)
+app.add_typer(identity_providers.app, name="identity-providers", rich_help_panel=ADMIN)
+app.add_typer(audit.app, name="audit", rich_help_panel=ADMIN)
 
 
 def run() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -51,13 +51,13 @@ def give_list(
         say(empty)
 
 
-def give_one(item: Printable, *, as_json: bool) -> None:
-    """Every field that says something, one a line."""
+def give_one(item: Printable, *, as_json: bool, leave_out: Collection[str] = ()) -> None:
+    """Every field that says something, one a line, but for those that people see otherwise."""
     fields = item.model_dump(mode="json")
     if as_json:
         give_json(fields)
         return
-    told = {name.replace("_", " "): _cell(value) for name, value in fields.items()}
+    told = {n.replace("_", " "): _cell(v) for n, v in fields.items() if n not in leave_out}
     width = max(map(len, told))
     for name, value in told.items():
         if value:

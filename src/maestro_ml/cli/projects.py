@@ -74,7 +74,7 @@ def create_project(
         give_one(made, as_json=True)
         return
     give(made.slug)
-    say(f"`maestro api-keys create NAME --project {made.slug}` makes a key to track runs with.")
+    say(f"`maestro tokens create NAME --project {made.slug}` makes a key to track runs with.")
 
 
 @app.command("show")

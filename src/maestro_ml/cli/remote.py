@@ -4,20 +4,25 @@ import getpass
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from maestro_ml.cli import credentials
 from maestro_ml.cli.output import Refused, say
+from maestro_ml.cli.second_factor import Asking, show_codes
 
 if TYPE_CHECKING:
     from maestro_ml.client import MaestroClient
 
 API_KEY = "mlp_"
 PasswordStdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    bool,
+    typer.Option(
+        "--password-stdin",
+        help="Read the password from standard input; a code, if asked for, from the line after.",
+    ),
 ]
 
 
@@ -48,24 +53,66 @@ def api() -> Iterator["MaestroClient"]:
 
 
 @contextmanager
-def session(*, password_stdin: bool) -> Iterator["MaestroClient"]:
+def session(
+    *, password_stdin: bool = False, password: str | None = None, leave: bool = True
+) -> Iterator["MaestroClient"]:
     """The same person, proved by their password: some things no API key may do.
 
-    The session ends with the command.
+    The session ends with the command, unless the command sees to that. A password that is known
+    by now is not asked for again.
     """
     url, token = _whereabouts()
     with speaking(url, token) as client:
         if not token.startswith(API_KEY):
             yield client
             return
-        me = client.auth.me()
-        email, tenant = me.email, me.tenant.slug if me.tenant else None
-        say(f"An API key may not do this, so {url} wants to see {email}'s password.")
-        client.auth.login(email=email, password=a_password(stdin=password_stdin), tenant=tenant)
+        password = password or _password_for(client, stdin=password_stdin)
+        _prove(client, password, stdin=password_stdin)
         try:
             yield client
         finally:
-            client.auth.logout()
+            if leave:
+                client.auth.logout()
+
+
+def appointing(
+    role: str | None, *, password_stdin: bool
+) -> AbstractContextManager["MaestroClient"]:
+    """Whoever makes somebody an admin does it with their password, so that no key can."""
+    return session(password_stdin=password_stdin) if role == "admin" else api()
+
+
+@contextmanager
+def proved(*, password_stdin: bool) -> Iterator[tuple["MaestroClient", str]]:
+    """A session, and the password: some things are asked for with both."""
+    url, token = _whereabouts()
+    with speaking(url, token) as client:
+        password = _password_for(client, stdin=password_stdin)
+        own = token.startswith(API_KEY)
+        if own:
+            _prove(client, password, stdin=password_stdin)
+        try:
+            yield client, password
+        finally:
+            if own:
+                client.auth.logout()
+
+
+def _password_for(client: "MaestroClient", *, stdin: bool) -> str:
+    say(f"{client.url} wants to see {client.auth.me().email}'s password for this.")
+    return a_password(stdin=stdin)
+
+
+def _prove(client: "MaestroClient", password: str, *, stdin: bool) -> None:
+    me, asking = client.auth.me(), Asking(stdin=stdin)
+    signed_in = client.auth.login(
+        email=me.email,
+        password=password,
+        tenant=me.tenant.slug if me.tenant else None,
+        code=asking.code,
+        enrol=asking.first_code,
+    )
+    show_codes(signed_in.recovery_codes)
 
 
 def url_or_default(url: str | None = None) -> str:
@@ -76,7 +123,7 @@ def url_or_default(url: str | None = None) -> str:
     ).rstrip("/")
 
 
-def a_password(*, stdin: bool, twice: bool = False) -> str:
+def a_password(*, stdin: bool, twice: bool = False, called: str = "Password") -> str:
     """Asked for without echo, or one line of standard input.
 
     Raises:
@@ -86,7 +133,7 @@ def a_password(*, stdin: bool, twice: bool = False) -> str:
         return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
     if not sys.stdin.isatty():
         raise Refused("There is no terminal to ask for a password: give --password-stdin.")
-    password = getpass.getpass("Password: ")
+    password = getpass.getpass(f"{called}: ")
     if twice and getpass.getpass("The same again: ") != password:
         raise Refused("The two passwords differ: nothing was done.")
     return password
@@ -98,6 +145,12 @@ def an_answer(question: str, option: str) -> str:
         raise Refused(f"There is no terminal to ask for the {question}: give {option}.")
     answer: str = typer.prompt(question[0].upper() + question[1:], err=True)
     return answer
+
+
+def the_token(link: str) -> str:
+    """What a mailed link is about: it stands behind `#`. Where the link leads does not matter, so
+    that one from a stranger sends nothing there."""
+    return link.strip().rpartition("#")[2]
 
 
 def _whereabouts() -> tuple[str, str]:

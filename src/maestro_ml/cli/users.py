@@ -1,21 +1,31 @@
-"""`maestro users` and `maestro join`."""
+"""`maestro users`, `maestro invites` and `maestro join`."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maestro_ml.cli.output import Json, Refused, give, give_list, give_one, say
+from maestro_ml.cli.output import Json, Refused, Yes, confirm, give, give_list, give_one, say
 from maestro_ml.cli.remote import (
     PasswordStdin,
     a_password,
     an_answer,
     api,
+    appointing,
     speaking,
+    the_token,
     url_or_default,
 )
+from maestro_ml.cli.second_factor import Asking, show_codes
+
+if TYPE_CHECKING:
+    from maestro_ml.client import MaestroClient
+    from maestro_ml.client.views import User
 
 app = typer.Typer(no_args_is_help=True, help="The people of your tenant. For its admins.")
+invites = typer.Typer(
+    no_args_is_help=True, help="Invitations to your tenant that are still open. For its admins."
+)
 
 Person = Annotated[str, typer.Argument(help="Their e-mail address or id.")]
 
@@ -27,32 +37,67 @@ class TenantRole(StrEnum):
     ADMIN = "admin"
 
 
+class Kind(StrEnum):
+    PERSON = "person"
+    SERVICE = "service"
+
+
 @app.command("list")
-def list_users(as_json: Json = False) -> None:
+def list_users(
+    search: Annotated[
+        str | None, typer.Option(help="Only whose name or address has this in it.")
+    ] = None,
+    role: Annotated[TenantRole | None, typer.Option(help="Only with this role.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Only with access, or without.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only people, or only machines.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="By name, email or joined_at; -name turns it round.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List who is in your tenant, and as what."""
     with api() as client:
-        found = list(client.users.list())
+        found = list(
+            client.users.list(search=search, role=role, active=active, kind=kind, sort=sort)
+        )
+    if not as_json:  # the address of a machine is made up, and says nothing to people
+        found = [
+            one.model_copy(update={"email": "-"}) if one.kind == Kind.SERVICE else one
+            for one in found
+        ]
     give_list(
         found,
-        {"email": "E-MAIL", "name": "NAME", "role": "ROLE", "last_login_at": "LAST LOGIN"},
+        {
+            "email": "E-MAIL",
+            "name": "NAME",
+            "role": "ROLE",
+            "kind": "KIND",
+            "active": "ACTIVE",
+            "last_login_at": "LAST LOGIN",
+        },
         as_json=as_json,
-        empty="Nobody is here. `maestro users invite E-MAIL` brings somebody in.",
+        empty="Nobody is found. `maestro users invite E-MAIL` brings somebody in.",
     )
 
 
-@app.command("role")
-def set_role(person: Person, role: TenantRole) -> None:
-    """Give somebody another role. It holds from their next request on."""
+@app.command("show")
+def show_user(person: Person, as_json: Json = False) -> None:
+    """Show one of your tenant's people."""
     with api() as client:
-        id = person
-        if "@" in person:
-            wanted = person.casefold()
-            found = next((u for u in client.users.list() if u.email.casefold() == wanted), None)
-            if found is None:
-                raise Refused(f"{person} is not in your tenant.")
-            id = str(found.id)
-        user = client.users.set_role(id, role)
-    say(f"{user.email} is {user.role} now.")
+        give_one(client.users.get(_id_of(client, person)), as_json=as_json)
+
+
+@app.command("set-role")
+def set_role(person: Person, role: TenantRole, password_stdin: PasswordStdin = False) -> None:
+    """Give somebody another role. It holds from their next request on.
+
+    To make somebody an admin, it asks for your password.
+    """
+    with appointing(role, password_stdin=password_stdin) as client:
+        user = client.users.set_role(_id_of(client, person), role)
+    say(f"{_called(user)} is {user.role} now.")
 
 
 @app.command("invite")
@@ -60,20 +105,112 @@ def invite_user(
     email: Annotated[str, typer.Argument(help="Whom.")],
     role: Annotated[TenantRole, typer.Option(help="As what.")] = TenantRole.MEMBER,
     as_json: Json = False,
+    password_stdin: PasswordStdin = False,
 ) -> None:
-    """Print a one-time invitation to your tenant."""
-    with api() as client:
+    """Print a one-time invitation to your tenant. For an admin's it asks for your password."""
+    with appointing(role, password_stdin=password_stdin) as client:
         made = client.users.invite(email=email, role=role)
     if as_json:
         give_one(made, as_json=True)
         return
     give(made.token or "")
-    say(f"Give this to {email}, who joins with `maestro join` and a password of their own.")
+    say(
+        f"It is on its way to {email} by mail, or you give it to them: they join with "
+        "`maestro join` and a password of their own."
+    )
+
+
+@app.command("deactivate")
+def deactivate_user(person: Person, yes: Yes = False) -> None:
+    """Take somebody's access to your tenant away, until `maestro users reactivate`.
+
+    Their sessions in it end at once, their API keys sleep, what they made stays. They keep their
+    seat, and other tenants of theirs are not touched.
+    """
+    confirm(f"Take {person}'s access to your tenant away?", yes=yes)
+    with api() as client:
+        user = client.users.deactivate(_id_of(client, person))
+    say(f"{_called(user)} has no access any more. `maestro users reactivate` gives it back.")
+
+
+@app.command("reactivate")
+def reactivate_user(person: Person, password_stdin: PasswordStdin = False) -> None:
+    """Give somebody the access back that `maestro users deactivate` took. For an admin it asks for
+    your password."""
+    with api() as client:
+        found = client.users.get(_id_of(client, person))
+    with appointing(found.role, password_stdin=password_stdin) as client:
+        user = client.users.reactivate(str(found.id))
+    say(f"{_called(user)} has access again, and signs in anew.")
+
+
+@app.command("remove")
+def remove_user(person: Person, yes: Yes = False) -> None:
+    """Take somebody out of your tenant. Their API keys for it end; what they made stays.
+
+    Private projects that nobody else maintains become yours to maintain.
+    """
+    confirm(f"Take {person} out of your tenant, and end their API keys for it?", yes=yes)
+    with api() as client:
+        client.users.remove(_id_of(client, person))
+    say(f"{person} is no longer in your tenant. `maestro users invite` would bring them back.")
+
+
+@app.command("sign-out")
+def sign_out_user(person: Person) -> None:
+    """End every session that somebody has in your tenant, on every device. API keys stay."""
+    with api() as client:
+        client.users.sign_out(_id_of(client, person))
+    say(f"{person} is signed out everywhere in your tenant.")
+
+
+@app.command("reset-password")
+def reset_password(person: Person) -> None:
+    """Have a link for a new password mailed to somebody. Nobody but they choose it; what they are
+    signed in to goes on until they do."""
+    with api() as client:
+        client.users.start_password_reset(_id_of(client, person))
+    say(f"If {person} signs in with a password, a link for a new one is on its way to them.")
+
+
+@invites.command("list")
+def list_invitations(as_json: Json = False) -> None:
+    """List the invitations that can still be accepted."""
+    with api() as client:
+        found = list(client.users.invitations())
+    give_list(
+        found,
+        {"id": "ID", "email": "E-MAIL", "role": "ROLE", "expires_at": "EXPIRES"},
+        as_json=as_json,
+        empty="No invitation is open. `maestro invites create E-MAIL` makes one.",
+    )
+
+
+invites.command("create")(invite_user)
+
+
+@invites.command("revoke")
+def revoke_invitation(
+    invitation: Annotated[
+        str, typer.Argument(help="Its id, from `maestro invites list`, or the e-mail address.")
+    ],
+    yes: Yes = False,
+) -> None:
+    """Take an invitation back."""
+    confirm(f"Take the invitation {invitation} back?", yes=yes)
+    with api() as client:
+        id = invitation
+        if "@" in invitation:
+            wanted = invitation.casefold()
+            found = (i for i in client.users.invitations() if i.email.casefold() == wanted)
+            id = str(getattr(next(found, None), "id", None) or _missing(invitation, "invited"))
+        client.users.revoke_invitation(id)
+    say("The invitation does not work any more.")
 
 
 def join(
     invitation: Annotated[
-        str | None, typer.Option(help="The invitation. Asked for if left out.")
+        str | None, typer.Option(help="The invitation, or its link. Asked for if left out.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="The server's address.")] = None,
     name: Annotated[str | None, typer.Option(help="Your name.")] = None,
@@ -83,10 +220,35 @@ def join(
 
     Whoever has an account on the server already gives its password.
     """
-    token = invitation or an_answer("invitation", "--invitation")
+    token = the_token(invitation or an_answer("invitation", "--invitation"))
     called = name or an_answer("name", "--name")
     password = a_password(stdin=password_stdin, twice=True)
+    asking = Asking(stdin=password_stdin)
     with speaking(url_or_default(url)) as client:
-        user = client.auth.accept_invitation(token=token, password=password, name=called).user
+        joined = client.auth.accept_invitation(
+            token=token,
+            password=password,
+            name=called,
+            code=asking.code,
+            enrol=asking.first_code,
+        )
         client.auth.logout()
-    say(f"{user.email} has joined. Now `maestro login`.")
+    show_codes(joined.recovery_codes)
+    say(f"{joined.user.email} has joined. Now `maestro login`.")
+
+
+def _id_of(client: "MaestroClient", person: str) -> str:
+    if "@" not in person:
+        return person
+    wanted = person.casefold()
+    found = (u for u in client.users.list(search=person) if u.email.casefold() == wanted)
+    user = next(found, None)
+    return str(user.id) if user else _missing(person, "in your tenant")
+
+
+def _called(user: "User") -> str:
+    return user.name if user.kind == Kind.SERVICE else user.email
+
+
+def _missing(who: str, where: str) -> str:
+    raise Refused(f"{who} is not {where}.")

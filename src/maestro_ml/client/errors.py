@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from maestro_ml.client.views import Challenge
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -21,6 +23,16 @@ class MaestroClientError(Exception):
 
 class NoConnection(MaestroClientError):
     """No server answered, so a reading request can be repeated; a writing one may have arrived."""
+
+
+class MfaRequired(MaestroClientError):
+    """The password was right, and a second factor is asked for: `client.auth.finish` goes on."""
+
+    def __init__(self, challenge: Challenge) -> None:
+        super().__init__(
+            "This sign-in asks for a second factor: give `code` and `enrol` to be asked for it."
+        )
+        self.challenge = challenge
 
 
 class MaestroApiError(MaestroClientError):

@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Self
 
+from maestro_ml.client.audit import Audit
 from maestro_ml.client.auth import Auth
 from maestro_ml.client.jobs import Jobs
-from maestro_ml.client.people import ApiKeys, Tenants, Users
+from maestro_ml.client.mfa import Mfa
+from maestro_ml.client.outbox import Outbox
+from maestro_ml.client.people import Accounts, ApiKeys, ServiceAccounts, Tenants, Users
 from maestro_ml.client.projects import Projects
+from maestro_ml.client.sessions import Sessions
+from maestro_ml.client.sso import DeviceLogins, IdentityProviders
 from maestro_ml.client.transport import Transport
 
 
@@ -32,11 +37,19 @@ class MaestroClient:
     ) -> None:
         self._transport = Transport(url, token, timeout=timeout, ca_file=ca_file)
         self.auth = Auth(self._transport)
+        self.mfa = Mfa(self._transport)
+        self.sessions = Sessions(self._transport)
         self.projects = Projects(self._transport)
         self.api_keys = ApiKeys(self._transport)
         self.tenants = Tenants(self._transport)
         self.users = Users(self._transport)
+        self.service_accounts = ServiceAccounts(self._transport)
+        self.accounts = Accounts(self._transport)
         self.jobs = Jobs(self._transport)
+        self.audit = Audit(self._transport)
+        self.outbox = Outbox(self._transport)
+        self.identity_providers = IdentityProviders(self._transport)
+        self.devices = DeviceLogins(self._transport)
 
     @property
     def url(self) -> str:

@@ -84,6 +84,25 @@ class Transport:
         except httpx2.TransportError as broken:
             raise self._no_connection(broken) from None
 
+    @contextmanager
+    def download(self, path: str, *, params: Params | None = None) -> Iterator[Iterator[bytes]]:
+        """The bytes of an answer of any length, as they arrive.
+
+        Raises:
+            MaestroApiError: the server refused or failed; the subclass says how.
+            NoConnection: no server answered, or it broke off.
+        """
+        asked = {k: v for k, v in (params or {}).items() if v is not None}
+        headers = self._headers()
+        try:
+            with self._http.stream("GET", API + path, params=asked, headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._error(answer)
+                yield answer.iter_bytes()
+        except httpx2.TransportError as broken:
+            raise self._no_connection(broken) from None
+
     def close(self) -> None:
         self._http.close()
 

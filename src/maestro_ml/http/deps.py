@@ -20,8 +20,14 @@ from maestro_ml.db.work import (
     open_system_work,
     open_work,
 )
+from maestro_ml.limits.openings import Openings
 
 Authenticate = Callable[[Request], Awaitable[Access]]
+Admit = Callable[[Access], Awaitable[None]]
+
+
+async def everybody(_: Access) -> None:
+    """Where requests are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,10 @@ class Runtime:
     sessions: Sessions
     authenticate: Authenticate
     clock: Clock = utc_now
+    # Asked once for each request of somebody known: whether their tenant may send one more.
+    admit: Admit = everybody
+    # Event streams that are open in this process.
+    streams: Openings = field(default_factory=Openings)
     # Set when the server is told to end: answers without an end of their own stop at it.
     stopping: threading.Event = field(default_factory=threading.Event)
 

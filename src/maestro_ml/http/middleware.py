@@ -33,8 +33,22 @@ PUBLIC = frozenset(
     {
         *("/health", "/health/ready", "/version", "/metrics", "/.well-known/jwks.json"),
         *(f"/api/v1/auth/{verb}" for verb in ("register", "login", "refresh", "setup", "health")),
-        "/api/v1/auth/invitations/accept",
+        *("/api/v1/auth/invitations/read", "/api/v1/auth/invitations/accept"),
+        *(f"/api/v1/auth/login/mfa{step}" for step in ("", "/enrol", "/confirm")),
+        *(
+            "/api/v1/auth/password/forgot",
+            "/api/v1/auth/password/reset",
+            "/api/v1/auth/email/verify",
+        ),
+        *("/api/v1/auth/device", "/api/v1/auth/device/token"),
+        *("/", "/device", "/reset-password", "/verify-email", "/invitation"),
     }
+)
+# All of these: the names in their paths are not known beforehand.
+PUBLIC_BELOW = (
+    *("/api/v1/auth/oidc/", "/pages/"),
+    # Whoever adds a part of an upload shows the upload's own secret.
+    *(f"/{api}/2.0/mlflow-artifacts/mpu/parts/" for api in ("api", "ajax-api")),
 )
 DOCS = frozenset({"/docs", "/openapi.json"})
 MAX_BODY = 2**20
@@ -43,7 +57,7 @@ _NO_TEXT = "A JSON body must be UTF-8, without a byte order mark."
 _LONGEST_PATH = 300
 _LONGEST_AGENT = 300
 _SAFE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_HEADERS = {
+HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -53,7 +67,13 @@ _HEADERS = {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
 }
+_NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _HSTS = "max-age=31536000"
+
+
+def is_public(path: str, public: frozenset[str] = PUBLIC) -> bool:
+    """Whether nobody has to be somebody there."""
+    return path in public or path.startswith(PUBLIC_BELOW)
 
 
 class Edge:
@@ -64,7 +84,7 @@ class Edge:
         self.app = app
         self._metrics = metrics
         self._proxies = [ip_network(one, strict=False) for one in settings.server.trusted_proxies]
-        self._headers = dict(_HEADERS)
+        self._headers = dict(HEADERS)
         if settings.server.ssl_certfile is not None:
             self._headers["strict-transport-security"] = _HSTS
         if settings.dev:
@@ -130,19 +150,60 @@ class Edge:
         return _is_address(address) and any(ip_address(address) in one for one in self._proxies)
 
 
+class Bodiless:
+    """HEAD is answered wherever GET is, by the head of GET's answer. A stream has begun by then,
+    and is ended as if who asked had left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        asked = [_NO_BODY]
+        answered = asyncio.Event()
+
+        async def nothing() -> Message:
+            if asked:
+                return asked.pop()
+            await answered.wait()
+            return {"type": "http.disconnect"}
+
+        async def head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                answered.set()
+
+        inner = {**scope, "method": "GET"}
+        try:
+            await self.app(inner, nothing, head)
+        finally:
+            # The route, which the router notes, for the figures of whoever stands before this.
+            scope.update({name: found for name, found in inner.items() if name not in scope})
+
+
 class Authentication:
-    """Everybody is somebody, except on the few public addresses."""
+    """Everybody is somebody, except on the few public addresses. There strangers come in one by
+    one: of a hundred who guess at once, those who are known wait for one and not for all."""
 
     def __init__(self, app: ASGIApp, *, public: frozenset[str] = PUBLIC) -> None:
         self.app = app
         self._public = public
+        self._door = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._public:
+        if scope["type"] == "http" and is_public(scope["path"], self._public):
+            if scope["method"] == "POST":
+                async with self._door:  # is held for nothing else, so nobody can hold it up
+                    await asyncio.sleep(0)  # everybody else has had a turn
+        elif scope["type"] == "http":
             request = Request(scope)
             runtime: Runtime = request.app.state.runtime
             try:
                 access = await runtime.authenticate(request)
+                await runtime.admit(access)
             except MaestroError as error:
                 await answer(request, error)(scope, receive, send)
                 return
@@ -155,22 +216,31 @@ class Authentication:
 
 
 class BodyLimit:
-    """Reads a body whole, up to a size and for so long, before anything is done about it."""
+    """Reads a body whole, up to a size and for so long, before anything is done about it. What is
+    PUT where `streamed` says so is for the route to read, as it arrives."""
 
-    def __init__(self, app: ASGIApp, *, limit: int = MAX_BODY) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limit: int = MAX_BODY, streamed: tuple[str, ...] = ()
+    ) -> None:
         self.app = app
         self._limit = limit
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request = Request(scope)
+        streamed = scope["method"] == "PUT" and scope["path"].startswith(self._streamed)
         try:
-            body = await self._body(request, receive)
+            _check_framing(request.headers)
+            body = None if streamed else await self._body(request, receive)
             _check_text(request.headers, body or b"")
         except (BadRequest, Invalid) as refused:
             await answer(request, refused)(scope, receive, send)
+            return
+        if streamed:
+            await self.app(scope, receive, send)
             return
         if body is None:
             return  # who asked is gone
@@ -183,10 +253,8 @@ class BodyLimit:
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         headers = request.headers
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise BodyEncoded("Compressed bodies are not taken: send it as it is.")
         promised = headers.get("content-length", "0")
-        if not promised.isdecimal() or int(promised[:20]) > self._limit:
+        if int(promised[:20]) > self._limit:
             raise self._too_large()
         if promised == "0" and "transfer-encoding" not in headers:
             return b""
@@ -209,6 +277,17 @@ class BodyLimit:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is larger than {self._limit} bytes: send less at once.")
+
+
+def _check_framing(headers: Headers) -> None:
+    """Raises:
+    BodyEncoded, BadRequest: it is not known how many bytes are to be read.
+    """
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise BodyEncoded("Compressed bodies are not taken: send it as it is.")
+    promised = headers.get("content-length", "0")
+    if not promised.isascii() or not promised.isdecimal():
+        raise BadRequest
 
 
 def _check_text(headers: Headers, body: bytes) -> None:

@@ -1,6 +1,7 @@
 """Errors on the wire: RFC 9457 problem details, unless a protocol brings a shape of its own."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -56,6 +57,32 @@ class MethodNotAllowed(BadRequest):
         super().__init__("This address does not take this method.")
 
 
+class HeadTooLarge(BadRequest):
+    """The request's address and headers are longer, or more, than any honest client's."""
+
+    code = "head-too-large"
+    status = 431
+
+    def __init__(self, most_bytes: int, most_headers: int) -> None:
+        super().__init__(
+            f"The request's head is larger than {most_bytes} bytes or has more than "
+            f"{most_headers} headers: send less before the body."
+        )
+
+
+class Misdirected(BadRequest):
+    """The request is for another host than this server, going by its Host header."""
+
+    code = "misdirected-request"
+    status = 421
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"This server listens on this machine only and does not go by the name {host[:100]!r}. "
+            "Ask for localhost, or set MAESTRO_SERVER__PUBLIC_URL to the address that people use."
+        )
+
+
 class BodyTooSlow(BadRequest):
     """The body did not arrive in time."""
 
@@ -83,15 +110,20 @@ def status_of(error: errors.MaestroError) -> int:
     return next((STATUS[family] for family in type(error).__mro__ if family in STATUS), 500)
 
 
-def problem(request: Request, status: int, error: errors.MaestroError) -> Response:
-    body = {
+def document(status: int, error: errors.MaestroError, request_id: str) -> dict[str, object]:
+    """What an answer says of an error."""
+    return {
         **error.facts,
         "type": f"/problems/{error.code}",
         "title": error.code.replace("-", " ").capitalize(),
         "status": status,
         "detail": error.detail,
-        "request_id": request.state.request_id,
+        "request_id": request_id,
     }
+
+
+def problem(request: Request, status: int, error: errors.MaestroError) -> Response:
+    body = document(status, error, request.state.request_id)
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
@@ -106,6 +138,11 @@ def answer(request: Request, error: errors.MaestroError) -> Response:
     if isinstance(error, errors.TooMany):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route says in OpenAPI of the refusals that its form does not show."""
+    return {status: {"$ref": f"#/components/responses/Refused{status}"} for status in statuses}
 
 
 def broken() -> errors.MaestroError:

@@ -21,6 +21,7 @@ from maestro_ml.db.work import (
 from maestro_ml.jobs.models import Job, JobState
 
 LEASE = timedelta(seconds=30)
+Derive = Callable[[str], bytes]  # from a purpose to a key of the installation's secret
 
 
 class JobCancelled(Exception):
@@ -29,6 +30,11 @@ class JobCancelled(Exception):
 
 class LeaseLost(Exception):
     """Another worker has taken the job over: whatever this one does no longer counts."""
+
+
+def no_secret(purpose: str) -> bytes:
+    """Of a worker that was given none."""
+    raise RuntimeError(f"a worker without the secret cannot derive a key for {purpose!r}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +51,7 @@ class JobContext:
     sessions: Sessions
     clock: Clock = utc_now
     lease: timedelta = LEASE
+    derive: Derive = no_secret
     result: dict[str, Any] | None = field(default=None)
 
     def open_work(self, *, read_only: bool = False) -> AbstractAsyncContextManager[Work]:
@@ -52,9 +59,11 @@ class JobContext:
         access = Access.system(self.tenant_id)
         return open_work(self.sessions, access, read_only=read_only, clock=self.clock)
 
-    def open_system_work(self) -> AbstractAsyncContextManager[SystemWork]:
+    def open_system_work(
+        self, *, read_only: bool = False
+    ) -> AbstractAsyncContextManager[SystemWork]:
         """A short unit of work above tenants, for what keeps the platform itself in order."""
-        return open_system_work(self.sessions, clock=self.clock)
+        return open_system_work(self.sessions, read_only=read_only, clock=self.clock)
 
     async def progress(self, done: float, message: str | None = None) -> None:
         """Say how much is done, from 0 to 1, and at what; it also keeps the job this worker's.

@@ -23,7 +23,13 @@ ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
 
 # What keeps the platform itself in order: no tenant sees these, and no tenant's limit holds them.
-PLATFORM = frozenset({"identity.prune", "jobs.prune"})
+PLATFORM = frozenset(
+    {
+        *("audit.seal", "tenants.delete"),
+        *("identity.prune", "identity.prune_sign_ins", "identity.send_reset"),
+        *("jobs.prune", "limits.prune", "mail.deliver", "mail.prune", "storage.sweep"),
+    }
+)
 
 
 class Job(TenantOwned, Row, kw_only=True):

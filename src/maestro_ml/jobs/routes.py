@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from maestro_ml.core.access import Access
 from maestro_ml.core.errors import MaestroError
@@ -49,22 +51,47 @@ async def cancel_job(work: Writing, id: UUID) -> Job:
     return await service.cancel(work, id)
 
 
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "job"},
+        "data": {"type": "string", "description": "The job, as reading it gives it: JSON."},
+    },
+}
+
+
 @router.get(
     "/{id}/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
 )
 async def watch_job(
     runtime: Running, caller: Caller, request: Request, id: UUID
 ) -> StreamingResponse:
     """Follow a job as server-sent events: one with the whole job for each change, until it ends.
-    The stream closes when you may no longer see it."""
+    The stream closes when you may no longer see it. You may have ten open at a time."""
     first = await _look(runtime, caller, id)
-    return StreamingResponse(
+    return _Stream(
+        runtime.streams.one_of(caller.actor_id),
         _events(runtime, request, id, first),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )
+
+
+class _Stream(StreamingResponse):
+    """Holds its place for exactly as long as it is sent, however that ends."""
+
+    def __init__(
+        self, place: AbstractContextManager[None], content: AsyncIterator[str], **more: Any
+    ) -> None:
+        super().__init__(content, **more)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 async def _events(

@@ -11,7 +11,7 @@ from maestro_ml.core.ids import new_id
 from maestro_ml.db.upsert import upsert
 from maestro_ml.db.work import Sessions, SystemWork, open_system_work
 from maestro_ml.jobs.models import Schedule
-from maestro_ml.jobs.service import enqueue_scheduled
+from maestro_ml.jobs.service import enqueue_once
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
 
@@ -53,7 +53,7 @@ async def queue_due(sessions: Sessions, every: Sequence[Every], clock: Clock) ->
                 continue
         async with open_system_work(sessions, clock=clock) as work:
             if await _move_on(work, one):
-                await enqueue_scheduled(work, DEFAULT_TENANT_ID, one.kind)
+                await enqueue_once(work, DEFAULT_TENANT_ID, one.kind, {}, dedup_key="scheduled")
 
 
 async def _move_on(work: SystemWork, one: Every) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import ActorKind, Permission
+from maestro_ml.core.errors import Conflict
 from maestro_ml.core.paging import Page, PageRequest
 from maestro_ml.db.paging import page_of
 from maestro_ml.db.upsert import insert_or_ignore
@@ -19,8 +20,10 @@ from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.errors import JobEnded, JobNotFound
 from maestro_ml.jobs.models import ENDED, PLATFORM, Job, JobState
 from maestro_ml.jobs.schemas import JobFilter
+from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
 MAX_ATTEMPTS = 5
+UNTIL_DONE = 1_000_000
 KEY = ("kind", "dedup_key")
 
 
@@ -46,6 +49,9 @@ async def enqueue(
     """Add a job to this unit of work; it runs only if the unit of work commits.
 
     With a `dedup_key`, a job of that kind and key which has not ended is given instead.
+
+    Raises:
+        Conflict: the job with that key belongs to a project that the caller may not see.
     """
     job = Job(
         kind=kind,
@@ -66,15 +72,55 @@ async def enqueue(
     found = (await work.session.scalars(same)).one_or_none()
     if found is None:  # it ended in between, and its key is free
         await insert_or_ignore(work, Job, [_values(job)], key=KEY)
-        found = (await work.session.scalars(same)).one()
+        found = (await work.session.scalars(same)).one_or_none()
+    if found is None:
+        raise Conflict(f"A job of the kind {kind} is under way for the same thing.")
     return found
 
 
-async def enqueue_scheduled(work: SystemWork, tenant_id: UUID, kind: str) -> None:
-    """Add a job as the platform, unless the one of the last time has not ended yet."""
-    job = Job(kind=kind, payload={}, run_at=work.now, dedup_key="scheduled", created_at=work.now)
-    row = _values(job) | {"tenant_id": tenant_id}
-    await insert_or_ignore(work, Job, [row], key=KEY)
+async def enqueue_once(
+    work: SystemWork,
+    tenant_id: UUID,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    dedup_key: str,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> Job:
+    """Add a job of the platform's own to a tenant, or give the one of that kind and key which has
+    not ended.
+
+    Raises:
+        Conflict: one ends at this very moment.
+    """
+    job = Job(
+        kind=kind,
+        payload=payload,
+        run_at=work.now,
+        dedup_key=dedup_key,
+        max_attempts=max_attempts,
+        created_at=work.now,
+    )
+    await insert_or_ignore(work, Job, [_values(job) | {"tenant_id": tenant_id}], key=KEY)
+    same = select(Job).where(
+        Job.tenant_id == tenant_id, Job.kind == kind, Job.dedup_key == dedup_key
+    )
+    found = (await work.session.scalars(same)).one_or_none()
+    if found is None:
+        raise Conflict(f"A job of the kind {kind} is under way for the same thing.")
+    return found
+
+
+async def enqueue_internal(
+    work: Work | SystemWork, kind: str, payload: dict[str, Any], *, max_attempts: int
+) -> None:
+    """Add a job of the platform's own, whoever's unit of work it comes from."""
+    job = Job(
+        kind=kind, payload=payload, run_at=work.now, max_attempts=max_attempts, created_at=work.now
+    )
+    job.tenant_id = work.tenant_id if isinstance(work, Work) else DEFAULT_TENANT_ID
+    work.session.add(job)
+    await work.session.flush()
 
 
 async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Job]:

@@ -20,7 +20,16 @@ from maestro_ml.core.errors import MaestroError, Unavailable
 from maestro_ml.core.ids import new_id
 from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.jobs import schedules
-from maestro_ml.jobs.context import LEASE, Handler, JobCancelled, JobContext, LeaseLost, held
+from maestro_ml.jobs.context import (
+    LEASE,
+    Derive,
+    Handler,
+    JobCancelled,
+    JobContext,
+    LeaseLost,
+    held,
+    no_secret,
+)
 from maestro_ml.jobs.models import PLATFORM, Job, JobState
 from maestro_ml.jobs.schedules import Every
 from maestro_ml.tenancy.models import Tenant, TenantStatus
@@ -45,6 +54,7 @@ class Worker:
         concurrency: int = 2,
         clock: Clock = utc_now,
         lease: timedelta = LEASE,
+        derive: Derive = no_secret,
     ) -> None:
         self._sessions = sessions
         self._handlers = handlers
@@ -52,6 +62,7 @@ class Worker:
         self._concurrency = concurrency
         self._clock = clock
         self._lease = lease
+        self._derive = derive
         self._running: set[asyncio.Task[None]] = set()
         self._taking = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -127,7 +138,11 @@ class Worker:
         busy = (
             select(func.count())
             .select_from(Job)
-            .where(Job.tenant_id == Tenant.id, Job.state == JobState.RUNNING)
+            .where(
+                Job.tenant_id == Tenant.id,
+                Job.state == JobState.RUNNING,
+                Job.kind.not_in(PLATFORM),
+            )
             .correlate(Tenant)
             .scalar_subquery()
         )
@@ -182,6 +197,7 @@ class Worker:
             sessions=self._sessions,
             clock=self._clock,
             lease=self._lease,
+            derive=self._derive,
         )
 
     async def _work_on(self, job: JobContext) -> None:

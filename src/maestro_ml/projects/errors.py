@@ -67,6 +67,18 @@ class DeleteUnconfirmed(Invalid):
         )
 
 
+class ProjectHolds(Conflict):
+    """The project is only deleted if nothing is in it, and something is."""
+
+    code = "project-holds"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There are experiments or runs in it, perhaps deleted ones. Ask for everything to be "
+            "destroyed with it, in MLflow by the mode CASCADE, or leave it."
+        )
+
+
 class MemberNotFound(NotFound):
     """The person is not in the team."""
 
@@ -103,4 +115,16 @@ class LastMaintainer(Conflict):
         super().__init__(
             "A private project keeps at least one maintainer in its team, or nobody could manage "
             "it. Make somebody else a maintainer first, or the project internal."
+        )
+
+
+class DefaultProjectGone(NotFound):
+    """The project that an API key works in was deleted, or is out of its owner's sight."""
+
+    code = "default-project-gone"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The project that this API key works in is not there for you any more. Name another "
+            "one with the header X-MLFLOW-WORKSPACE, or make a new key."
         )

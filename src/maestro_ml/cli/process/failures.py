@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 from maestro_ml.cli.codes import Exit
 from maestro_ml.cli.output import FAILED, Refused
 from maestro_ml.core.errors import MaestroError
+from maestro_ml.core.folder import DataFolderInUse, DataFolderUnusable
+from maestro_ml.core.settings import SettingsInvalid
 from maestro_ml.db.installation import WrongMode
 from maestro_ml.identity.errors import SecretKeyRefused
 from maestro_ml.migrations.errors import (
+    DatabaseInUse,
     DatabaseLocked,
     DatabaseUnreachable,
     MigrationRefused,
@@ -22,9 +25,13 @@ from maestro_ml.storage.errors import StorageSettingsInvalid
 
 T = TypeVar("T")
 CODES: dict[type[MaestroError], Exit] = {
+    SettingsInvalid: Exit.SETTING,
     SecretKeyRefused: Exit.SETTING,
     StorageSettingsInvalid: Exit.SETTING,
+    DataFolderUnusable: Exit.FOLDER,
+    DataFolderInUse: Exit.LOCKED,
     DatabaseLocked: Exit.LOCKED,
+    DatabaseInUse: Exit.LOCKED,
     SchemaTooNew: Exit.SCHEMA,
     SchemaTooOld: Exit.SCHEMA,
     MigrationRefused: Exit.SCHEMA,

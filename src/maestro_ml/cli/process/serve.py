@@ -1,5 +1,7 @@
 """`maestro serve`, done here: check what can be wrong, then listen until told to stop."""
 
+import errno
+import gc
 import os
 import signal
 import socket
@@ -11,12 +13,13 @@ from types import FrameType
 
 import uvicorn
 
-from maestro_ml.api.main import create_app, make_sessions, public_url, setup_command
+from maestro_ml.api.main import create_app, make_sessions, setup_command
 from maestro_ml.api.server import config_for
 from maestro_ml.cli.codes import Exit
 from maestro_ml.cli.output import FAILED, Refused, give
 from maestro_ml.cli.process import folder
 from maestro_ml.cli.process.failures import run, told
+from maestro_ml.cli.process.settings import warn_of_plain
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.identity.runtime import Identity
@@ -33,9 +36,9 @@ def serve(settings: Settings, *, leash: bool = False) -> None:
     Raises:
         Refused: something is in the way; the sentence and the exit code say what.
     """
-    folder.prepare(settings.data)
-    folder.hold(settings.data)
+    folder.take(settings.data)
     with closing(listen(settings)) as listening:
+        warn_of_plain(settings)
         run(prepare_database(settings))
         port = listening.getsockname()[1]
         settings = settings.model_copy(
@@ -62,12 +65,20 @@ def listen(settings: Settings) -> socket.socket:
         listening.bind(address)
         listening.listen(2048)
     except OSError as failed:
-        why = "is in use" if "in use" in str(failed) else f"is not to be had: {failed.strerror}"
-        raise Refused(
-            f"{host}:{port} {why}. Another port: `--port {port + 1 if port < 65535 else 8000}`.",
-            Exit.PORT,
-        ) from None
+        raise Refused(_in_the_way(host, port, failed), Exit.PORT) from None
     return listening
+
+
+def _in_the_way(host: str, port: int, failed: OSError) -> str:
+    if isinstance(failed, socket.gaierror) or failed.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"{host!r} is no address of this machine: give one with `--host`, such as 127.0.0.1, "
+            "or 0.0.0.0 for all there are."
+        )
+    why = {errno.EADDRINUSE: "is in use", errno.EACCES: "is for the machine's administrator only"}
+    said = why.get(failed.errno or 0, f"is not to be had: {failed.strerror}")
+    other = port + 1 if 1024 < port < 65535 else 8000
+    return f"{host}:{port} {said}. Another port: `--port {other}`."
 
 
 async def prepare_database(settings: Settings) -> None:
@@ -96,11 +107,13 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            url = public_url(self.settings)
+            url = self.settings.url
             give(f"Maestro ML answers at {url} (Ctrl-C ends it)")
             if self.app.state.setup_secret is not None:
                 give(setup_command(url, self.app.state.setup_secret))
             sys.stdout.flush()
+        gc.collect()
+        gc.freeze()  # what is loaded stays: walking through it stalls requests for 0.2 s
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

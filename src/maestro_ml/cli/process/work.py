@@ -10,7 +10,11 @@ from maestro_ml.cli.process.failures import run
 from maestro_ml.core import logging
 from maestro_ml.core.clock import utc_now
 from maestro_ml.core.settings import Settings
+from maestro_ml.db.work import Sessions
+from maestro_ml.identity.runtime import Identity
 from maestro_ml.jobs import schedules
+from maestro_ml.mail.post import Post
+from maestro_ml.migrations.presence import present
 
 
 def work(settings: Settings) -> None:
@@ -30,11 +34,19 @@ def work(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
+    async with present(settings.database_url):
+        await _work_in(settings)
+
+
+async def _work_in(settings: Settings) -> None:
     sessions = make_sessions(settings)
     try:
         await open_database(settings, sessions)
+        identity = Identity.build(settings, sessions)
+        await identity.start()  # seals are signed: a secret key that does not fit is told first
+        await identity.stop()
         await schedules.declare(sessions, SCHEDULES, utc_now)
-        worker = make_worker(settings, sessions)
+        worker = make_worker(settings, sessions, post=await _post(settings, sessions))
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for sig in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sig, stop.set)
@@ -47,3 +59,17 @@ async def _work(settings: Settings) -> None:
         await working
     finally:
         await sessions.engines.dispose()
+
+
+async def _post(settings: Settings, sessions: Sessions) -> Post | None:
+    """Mails hold links that are sealed with the secret key: it has to be the server's.
+
+    Raises:
+        SecretKeyRefused: it is another one.
+    """
+    if settings.mail.host is None:
+        return None
+    identity = Identity.build(settings, sessions)
+    await identity.start()
+    await identity.stop()
+    return Post(settings.mail, identity.secret)

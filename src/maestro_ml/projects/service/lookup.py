@@ -7,10 +7,10 @@ from sqlalchemy import case, select
 
 from maestro_ml.core.access import Permission
 from maestro_ml.db.work import Work
-from maestro_ml.projects.errors import NoProject, ProjectNotFound
+from maestro_ml.projects.errors import DefaultProjectGone, NoProject, ProjectNotFound
 from maestro_ml.projects.models import Project
 
-_SLUG = re.compile(r"[a-z0-9-]{2,63}")
+_SLUG = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])")
 
 
 async def get(work: Work, id: UUID) -> Project:
@@ -31,14 +31,29 @@ async def hold(work: Work, id: UUID) -> Project:
     return project
 
 
+async def stay(work: Work, id: UUID) -> Project:
+    """Read one that is not deleted until this work ends. Whoever writes into it asks first, so
+    that they and whoever deletes it never wait for each other in a ring."""
+    project = await work.session.get(
+        Project, id, with_for_update={"read": True, "key_share": True}, populate_existing=True
+    )
+    if project is None or not work.allows(Permission.PROJECT_READ, id):
+        raise ProjectNotFound
+    return project
+
+
 async def find(work: Work, slug_or_id: str) -> Project:
     """Read one by what a person calls it."""
+    work.require(Permission.PROJECT_READ)
     id = _as_id(slug_or_id)
-    if id is not None:
-        return await get(work, id)
-    if not _SLUG.fullmatch(slug_or_id):
+    return await by_slug(work, slug_or_id) if id is None else await get(work, id)
+
+
+async def by_slug(work: Work, slug: str) -> Project:
+    """Read one by its name in addresses and in MLflow's header."""
+    if not _SLUG.fullmatch(slug):
         raise ProjectNotFound
-    query = select(Project).where(Project.slug == slug_or_id)
+    query = select(Project).where(Project.slug == slug)
     project = (await work.session.scalars(query)).one_or_none()
     if project is None or not work.allows(Permission.PROJECT_READ, project.id):
         raise ProjectNotFound
@@ -46,18 +61,21 @@ async def find(work: Work, slug_or_id: str) -> Project:
 
 
 async def default_project(work: Work) -> Project:
-    """Where a caller works who names no project: their key's choice, if it is still in sight,
-    else the oldest of their own, else the oldest they see. An archived one comes last.
+    """Where a caller works who names no project: their key's choice; for a session, or a key made
+    before there was a project, the oldest of their own, else the oldest they see. An archived one
+    comes last.
 
     Raises:
         NoProject: they see none.
+        DefaultProjectGone: the key's choice is not there any more, or not in their sight.
     """
     work.require(Permission.PROJECT_READ)
     chosen = work.access.default_project_id
-    if chosen is not None and work.allows(Permission.PROJECT_READ, chosen):
+    if chosen is not None:
         project = await work.session.get(Project, chosen)
-        if project is not None:
-            return project
+        if project is None or not work.allows(Permission.PROJECT_READ, chosen):
+            raise DefaultProjectGone
+        return project
     own = Project.id.in_(work.access.project_roles)
     rank = case((Project.archived_at.is_not(None), 2), (own, 0), else_=1)
     query = select(Project).order_by(rank, Project.id).limit(1)

@@ -1,6 +1,6 @@
 """Create, list, change, archive and delete projects."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,10 @@ from maestro_ml.db.work import Work
 from maestro_ml.jobs.service import publish
 from maestro_ml.projects.errors import (
     DeleteUnconfirmed,
+    ProjectHolds,
     ProjectInvalid,
     ProjectNameTaken,
+    ProjectNotFound,
     ProjectSlugTaken,
 )
 from maestro_ml.projects.models import Project, ProjectMember, Visibility
@@ -143,14 +145,40 @@ async def delete(work: Work, id: UUID, *, confirm: str | None) -> None:
     work.require(Permission.PROJECT_MANAGE, id)
     if confirm != project.slug:
         raise DeleteUnconfirmed(project.slug)
-    # The tenant's counter before the project's row, as in create; who comes second finds nothing.
-    await give_back_project_slot(work)
-    project = await hold(work, id)
+    await _destroy(work, await _seize(work, id))
+
+
+async def delete_empty(
+    work: Work, id: UUID, *, holds: Callable[[Work, UUID], Awaitable[bool]]
+) -> None:
+    """Destroy it if it `holds` nothing.
+
+    Raises:
+        ProjectHolds: something is in it.
+    """
+    await get(work, id)
     work.require(Permission.PROJECT_MANAGE, id)
+    project = await _seize(work, id)
+    if await holds(work, id):
+        raise ProjectHolds
+    await _destroy(work, project)
+
+
+async def _seize(work: Work, id: UUID) -> Project:
+    """One that nobody adds to any more. Who comes second finds nothing."""
+    # The tenant's counter before the project's row, as in create.
+    await give_back_project_slot(work)
+    project = await work.session.get(Project, id, with_for_update=True, populate_existing=True)
+    if project is None:
+        raise ProjectNotFound
+    return project
+
+
+async def _destroy(work: Work, project: Project) -> None:
     await work.session.delete(project)
     await work.session.flush()
-    record(work, "project.deleted", "project", id, name=project.name, slug=project.slug)
-    await publish(work, "project.deleted", project_id=str(id), slug=project.slug)
+    record(work, "project.deleted", "project", project.id, name=project.name, slug=project.slug)
+    await publish(work, "project.deleted", project_id=str(project.id), slug=project.slug)
 
 
 _TOGETHER = (

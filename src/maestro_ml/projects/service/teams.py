@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from maestro_ml.audit.service import record
-from maestro_ml.core.access import ActorKind, Permission, Role
+from maestro_ml.audit.service import record, record_for
+from maestro_ml.core.access import Access, ActorKind, Permission, Role
 from maestro_ml.core.paging import Page, PageRequest
 from maestro_ml.db.paging import Sort, page_of
-from maestro_ml.db.work import Work
+from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.identity.emails import normal
 from maestro_ml.identity.models import User
 from maestro_ml.projects.errors import (
@@ -133,6 +133,55 @@ async def keep_maintained(work: Work, project_id: UUID) -> None:
     elif not maintained:
         before, caller.role = caller.role, Role.MAINTAINER
         _note(work, "project-member.changed", caller, before=before)
+    await work.session.flush()
+
+
+async def hand_over(work: SystemWork, access: Access, leaver: UUID, heir: UUID) -> None:
+    """Make somebody a maintainer of the private projects of the caller's tenant that nobody but
+    the leaver maintains: else nobody would ever see these again."""
+    tenant_id = access.tenant_id
+    assert tenant_id is not None
+    maintains = (ProjectMember.tenant_id == tenant_id) & ProjectMember.role.in_(_MAINTAINS)
+    maintained_by = select(ProjectMember.project_id).where(maintains)
+    projects = await work.session.scalars(
+        select(Project)
+        .where(
+            Project.tenant_id == tenant_id,
+            Project.visibility == Visibility.PRIVATE,
+            Project.id.in_(maintained_by.where(ProjectMember.user_id == leaver)),
+            Project.id.not_in(maintained_by.where(ProjectMember.user_id != leaver)),
+        )
+        .order_by(Project.id)
+        .with_for_update(key_share=True)
+    )
+    left = [project.id for project in projects]
+    places = await work.session.scalars(
+        select(ProjectMember).where(
+            ProjectMember.tenant_id == tenant_id,
+            ProjectMember.project_id.in_(left),
+            ProjectMember.user_id == heir,
+        )
+    )
+    held = {place.project_id: place for place in places}
+    for project_id in left:
+        place = held.get(project_id)
+        if place is None:
+            place = ProjectMember(
+                project_id=project_id, user_id=heir, role=Role.MAINTAINER, created_at=work.now
+            )
+            place.tenant_id = tenant_id
+            work.session.add(place)
+        place.role = Role.MAINTAINER
+        record_for(
+            work,
+            tenant_id,
+            "project.handed_over",
+            "project",
+            project_id,
+            access=access,
+            leaver=str(leaver),
+            heir=str(heir),
+        )
     await work.session.flush()
 
 
