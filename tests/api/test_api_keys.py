@@ -223,6 +223,24 @@ async def test_the_default_project_is_the_oldest_own_one(people: People, member:
     assert (await make(people, member, default_project=first["id"]))["default_project"] == "first"
 
 
+async def test_a_key_for_one_project_changes_nothing_of_the_tenants(people: People) -> None:
+    admin = await people.token(Role.ADMIN)
+    key = await make(people, admin, scopes=["admin"], projects=["lab"])
+    robot = str(key["secret"])
+    person, lab = USERS[ACME, Role.VIEWER], f"/projects/{LAB}"
+    for method, path, body in (
+        ("GET", "/users", None),
+        ("GET", f"/users/{person}", None),
+        ("PATCH", f"/users/{person}", {"role": "admin"}),
+        ("POST", "/users/invitations", {"email": "new@admin.test", "role": "admin"}),
+        ("GET", "/users/invitations", None),
+    ):
+        assert await people.code(403, robot, method, path, body) == "forbidden", path
+    assert (await people.ok(robot, "PATCH", lab, {"description": "x"}))["description"] == "x"
+    assert (await people.ok(robot, "GET", "/tenants/current"))["slug"] == "acme"
+    assert (await people.ok(robot, "GET", "/auth/me"))["role"] == "admin"
+
+
 async def test_without_any_project_a_key_has_none(people: People, sessions: Sessions) -> None:
     admin = await people.token(Role.ADMIN, OTHER)
     await people.ok(admin, "DELETE", f"/projects/{SHOP}?confirm=shop")

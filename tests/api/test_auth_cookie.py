@@ -41,6 +41,7 @@ async def me(server: SignInServer, cookie: str, **headers: str) -> int:
     return (await server.get("me", cookie=f"{NAME}={cookie}", **headers)).status_code
 
 
+@pytest.mark.rows(75)
 async def test_a_browser_gets_a_cookie_and_no_token(server: SignInServer) -> None:
     body = a_registration()
     for path, status in (("register", 201), ("login", 200)):
@@ -63,6 +64,7 @@ async def test_the_cookie_reads_and_tells_the_csrf_token_again(server: SignInSer
     assert answer.json()["role"] == "viewer"
 
 
+@pytest.mark.rows(75)
 async def test_a_change_needs_the_token_and_our_own_pages(server: SignInServer) -> None:
     cookie, csrf = await entered(server)
     _, other = await entered(server)
@@ -93,6 +95,7 @@ async def test_a_change_needs_the_token_and_our_own_pages(server: SignInServer) 
     assert await me(server, cookie) == 401
 
 
+@pytest.mark.rows(75)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -144,6 +147,7 @@ async def test_logout_all_ends_browsers_too(server: SignInServer) -> None:
     assert await me(server, cookie) == 401
 
 
+@pytest.mark.rows(75)
 async def test_on_a_plain_network_the_cookie_has_a_plain_name(
     sessions: Sessions, tmp_path: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """Redis as a cache of what has ended: it may refuse, never let in, and may be gone."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +15,7 @@ from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.identity.lookup import Lookup
 from maestro_ml.identity.models import Session
 from maestro_ml.identity.service import sessions as verbs
+from support.absent import absent
 from support.databases import REDIS
 from support.forgery import unpack
 from support.servers import a_redis
@@ -29,9 +29,7 @@ async def redis() -> AsyncIterator[Redis]:
         await redis.ping()
     except RedisGone:
         await redis.aclose()
-        if os.environ.get("CI"):
-            pytest.fail(f"no Redis answers at {REDIS}")
-        pytest.skip(f"no Redis answers at {REDIS}")
+        absent(f"no Redis answers at {REDIS}")
     yield redis
     await redis.aclose()
 

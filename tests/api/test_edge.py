@@ -15,7 +15,8 @@ from sqlalchemy import select
 
 from maestro_ml.api.main import create_app
 from maestro_ml.audit.models import AuditEvent
-from maestro_ml.core.settings import Database, Server, Settings
+from maestro_ml.core.settings import Settings
+from maestro_ml.core.settings_groups import Database, Server
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from support.databases import REDIS
@@ -56,6 +57,7 @@ async def server(
 Pair = tuple[FastAPI, httpx2.AsyncClient]
 
 
+@pytest.mark.rows(75)
 async def test_every_answer_carries_the_headers_and_an_id(server: Pair) -> None:
     app, http = server
 
@@ -168,6 +170,7 @@ async def test_docs_may_be_closed(database: str, tmp_path: Path) -> None:
     async with running(database, tmp_path, server=Server(docs_public=False)) as (_, http):
         for path in ("/docs", "/openapi.json"):
             assert (await http.get(path)).status_code == 401
+        assert "For whoever is signed in." in (await http.get("/")).text
 
 
 async def test_the_docs_page_needs_no_script_and_names_every_route(server: Pair) -> None:

@@ -1,6 +1,5 @@
 """Invitations: who makes them, who takes them up, and how often that works."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,11 +18,12 @@ from maestro_ml.identity.errors import EmailTaken, InvitationInvalid
 from maestro_ml.identity.models import Invitation, Membership, User
 from maestro_ml.identity.service import accounts, invitations
 from maestro_ml.tenancy.models import Tenant, TenantStatus
+from support.live import a_password
 from support.people import People, a_people_server
-from support.signin import a_password
+from support.races import AT_ONCE, EACH, race, rounds
 from support.world import ACME, OTHER, USERS
 
-ACCEPT = "/auth/invitations/accept"
+ACCEPT, READ = "/auth/invitations/accept", "/auth/invitations/read"
 
 
 @pytest.fixture
@@ -91,6 +91,57 @@ async def test_what_happened_is_written_down_without_a_secret(
         assert secret not in written
 
 
+async def test_whoever_holds_an_invitation_reads_what_it_offers_and_uses_nothing_up(
+    people: People, sessions: Sessions
+) -> None:
+    offer = await invite(people, await people.token())
+    before = await actions(sessions)
+    for _ in range(2):
+        assert await people.ok(None, "POST", READ, {"token": offer["token"]}) == {
+            "tenant_name": "acme",
+            "email": "New@x.test",
+            "role": "member",
+            "expires_at": offer["expires_at"],
+        }
+    assert await actions(sessions) == before
+    await people.made(None, ACCEPT, an_answer(offer["token"]))
+
+
+async def test_an_invitation_does_not_say_whether_its_address_has_an_account(
+    people: People,
+) -> None:
+    admin = await people.token()
+    for email in ("member@other.test", "nobody@other.test"):
+        offer = await invite(people, admin, email)
+        told = await people.ok(None, "POST", READ, {"token": offer["token"]})
+        assert {k: v for k, v in told.items() if k not in {"email", "expires_at"}} == {
+            "tenant_name": "acme",
+            "role": "member",
+        }
+
+
+@pytest.mark.parametrize("body", [{}, {"token": 7}, {"token": ""}, {"token": "x", "name": "N"}])
+async def test_reading_takes_a_token_and_nothing_else(people: People, body: Any) -> None:
+    assert await people.code(422, None, "POST", READ, body) == "invalid"
+
+
+async def test_a_new_account_needs_a_name_and_an_old_one_does_not(
+    people: People, sessions: Sessions
+) -> None:
+    nameless = an_answer((await invite(people, await people.token()))["token"])
+    name = nameless.pop("name")
+    hashed = people.identity.passwords.hashed
+    problem = await people.refused(422, None, "POST", ACCEPT, nameless)
+    assert problem["type"] == "/problems/name-needed"
+    assert problem["faults"] == [{"at": ["body", "name"], "why": "a new account needs a name"}]
+    assert people.identity.passwords.hashed == hashed
+    assert await seats(sessions) == len(Role)
+    await people.made(None, ACCEPT, nameless | {"name": name})
+    there = await invite(people, await people.token(Role.ADMIN, OTHER))
+    entered = await people.made(None, ACCEPT, nameless | {"token": there["token"]})
+    assert (entered["user"]["name"], entered["user"]["tenant"]["slug"]) == (name, "other")
+
+
 async def test_every_invitation_that_is_no_good_reads_the_same(
     people: People, sessions: Sessions
 ) -> None:
@@ -113,6 +164,7 @@ async def test_every_invitation_that_is_no_good_reads_the_same(
             assert answer.status_code == 422, token
             assert people.identity.passwords.hashed == before
             told.add(answer.content)
+        told.add((await people(None, "POST", READ, {"token": token})).content)
     assert len(told) == 1
     assert b"invitation-invalid" in told.pop()
     assert await seats(sessions) == len(Role) + 1
@@ -271,32 +323,34 @@ async def test_a_suspended_tenant_takes_nobody(people: People, sessions: Session
 
 async def test_of_many_who_accept_at_once_one_enters(people: People, sessions: Sessions) -> None:
     offer = await invite(people, await people.token())
-    answers = await asyncio.gather(
-        *(people(None, "POST", ACCEPT, an_answer(offer["token"])) for _ in range(16))
-    )
-    assert sorted(answer.status_code for answer in answers) == [201] + [422] * 15
-    assert await seats(sessions) == len(Role) + 1
+    done = await race(people(None, "POST", ACCEPT, an_answer(offer["token"])) for _ in range(16))
+    assert (done, await seats(sessions)) == ({201: 1, 422: 15}, len(Role) + 1)
 
 
+@pytest.mark.rows(59)
 async def test_of_forty_who_use_it_up_at_once_one_does(people: People, sessions: Sessions) -> None:
-    offer = await invite(people, await people.token())
-    async with open_system_work(sessions, read_only=True) as work:
-        found = await invitations.find(work, offer["token"])
+    admin = await people.token()
 
-    async def one(number: int) -> str:
-        try:
-            async with open_system_work(sessions) as work:
-                name, hashed = f"number {number}", "no password fits this"
-                await invitations.accept(work, found, name=name, password_hash=hashed)
-        except (InvitationInvalid, EmailTaken) as refused:
-            return refused.code
-        return "entered"
+    async def one(turn: int) -> None:
+        offer = await invite(people, admin, f"new{turn}@x.test")
+        async with open_system_work(sessions, read_only=True) as work:
+            found = await invitations.find(work, offer["token"])
 
-    done = Counter(await asyncio.gather(*(one(number) for number in range(40))))
-    assert done == {"entered": 1, "invitation-invalid": 39}
-    assert await seats(sessions) == len(Role) + 1
-    counted = await actions(sessions)
-    assert (counted["member.joined"], counted["invitation.accepted"]) == (1, 1)
+        async def uses() -> str:
+            try:
+                async with open_system_work(sessions) as work:
+                    await invitations.accept(work, found, name="N", password_hash="none fits this")
+            except (InvitationInvalid, EmailTaken) as refused:
+                return refused.code
+            return "entered"
+
+        done = await race(uses() for _ in EACH)
+        assert done == {"entered": 1, "invitation-invalid": AT_ONCE - 1}
+        assert await seats(sessions) == len(Role) + turn + 1
+        counted = await actions(sessions)
+        assert counted["member.joined"] == counted["invitation.accepted"] == turn + 1
+
+    await rounds(one)
 
 
 async def test_a_browser_gets_a_cookie(people: People) -> None:

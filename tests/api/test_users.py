@@ -51,7 +51,7 @@ async def test_an_admin_sees_the_tenants_people_and_no_others(people: People) ->
         True,
     )
     assert set(member) == {
-        *("id", "email", "name", "role", "active", "verified"),
+        *("id", "kind", "email", "name", "role", "active", "disabled", "verified"),
         *("joined_at", "created_at", "last_login_at"),
     }
 
@@ -126,6 +126,11 @@ async def test_people_of_another_tenant_are_not_there(people: People, sessions: 
 BODIES: list[Any] = [
     {},
     {"role": None},
+    {"active": None},
+    {"active": "no"},
+    {"active": 0},
+    {"password": "lamp tunnel ocean 17"},
+    {"active": False, "password": "lamp tunnel ocean 17"},
     {"role": "ADMIN"},
     {"role": "owner"},
     {"role": ["admin"]},
@@ -135,7 +140,7 @@ BODIES: list[Any] = [
     *(
         {"role": "admin", field: "x"}
         for field in (
-            *("tenant_id", "id", "is_admin", "is_superuser", "is_active", "active", "verified"),
+            *("tenant_id", "id", "is_admin", "is_superuser", "is_active", "disabled", "verified"),
             *("password_hash", "created_at", "meta", "permissions", "platform_admin", "email"),
             *("name", "kind", "__proto__"),
         )

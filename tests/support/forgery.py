@@ -50,6 +50,7 @@ def changed(token: str) -> Iterator[str]:
     """The payload or the signature changed, one thing at a time."""
     header, claims, signature = unpack(token)
     other = "00000000-0000-7000-8000-0000000000aa"
+    flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     for change in (
         {"role": "admin"},
         {"tid": other},
@@ -58,10 +59,9 @@ def changed(token: str) -> Iterator[str]:
         {"exp": 9_999_999_999},
         {"scope": "admin"},
     ):
-        for kept in (signature, signature[:-4], ""):
+        for kept in (signature, signature[:-4], flipped, ""):
             yield f"{part(header)}.{part(claims | change)}.{kept}"
     head, body, _ = token.split(".")
-    flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     spare = signature[:-1] + next(c for c in "ABCD" if c != signature[-1])
     for bad in (flipped, spare, signature[:-4], signature + "=", signature + "A", ""):
         yield f"{head}.{body}.{bad}"
@@ -136,6 +136,8 @@ def misshapen(token: str) -> Iterator[str]:
     """What is no token of three parts, or nests another one."""
     head, body, signature = token.split(".")
     deep = b64(b"[" * 1200 + b"]" * 1200)
+    deepest = b64(b"[" * 20_000 + b"]" * 20_000)
+    encrypted = part({"alg": "dir", "enc": "A128GCM"})
     yield from (
         f"{head}.{body}",
         f"{token}.{signature}",
@@ -145,7 +147,9 @@ def misshapen(token: str) -> Iterator[str]:
         "..",
         json.dumps({"protected": head, "payload": body, "signature": signature}),
         f"{head}.{deep}.{signature}",
+        f"{head}.{deepest}.{signature}",
         f"{deep}.{body}.{signature}",
+        f"{encrypted}..{b64(b'i' * 12)}.{body}.{b64(b't' * 16)}",
         f"{head}.{part([1])}.{signature}",
         f"{head}.{b64(token.encode())}.{signature}",
         f"{token} {token}",

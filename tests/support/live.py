@@ -15,7 +15,13 @@ from typing import Any
 
 import httpx2
 
+from support.dump import beside
+from support.leaks import STDOUT, in_files, in_process, in_rows, leaks, note, secret
+from support.proof import record
+from support.sources import TLS, transport_from
+
 METRICS_TOKEN = "for Prometheus, and for no person"
+STARTS = 180  # seconds at most, on a machine that is busy
 SETUP = re.compile(r"mls_[0-9A-Za-z]+")
 
 
@@ -39,34 +45,39 @@ class LiveServer:
         self._env |= env or {}
         self._args = args
         self.process: subprocess.Popen[bytes] | None = None
+        self._leaked: list[str] = []
 
     @property
     def database(self) -> str:
         """Where it keeps its rows, for tests that look at, or change, what no route does."""
-        return self._env["MAESTRO_DATABASE__URL"]
+        own = f"sqlite+aiosqlite:///{self.data / 'maestro.db'}"
+        return self._env.get("MAESTRO_DATABASE__URL", own)
 
     def start(self) -> "LiveServer":
+        self.process = self._launched("serve", "--port", str(self.port), *self._args)
+        deadline = time.monotonic() + STARTS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx2.get(f"{self.url}/health", timeout=2, verify=TLS).status_code == 200:
+                    return self
+            except httpx2.TransportError:
+                time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"no answer from the server:\n{self.words()}")
+
+    def _launched(self, *command: str) -> subprocess.Popen[bytes]:
         with self.printed.open("ab") as out, self.logged.open("ab") as err:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "maestro_ml.cli.main", "serve"),
-                    *("--port", str(self.port), "--data", str(self.data)),
-                    *self._args,
+                    *(sys.executable, "-m", "maestro_ml.cli.main"),
+                    *(*command, "--data", str(self.data)),
                 ],
                 stdout=out,
                 stderr=err,
                 env=self._env,
             )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                if httpx2.get(f"{self.url}/health", timeout=2).status_code == 200:
-                    return self
-            except httpx2.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(f"no answer from the server:\n{self.words()}")
 
     def words(self) -> str:
         return self.printed.read_text() + self.logged.read_text()
@@ -79,6 +90,7 @@ class LiveServer:
     def stop(self) -> int:
         assert self.process is not None
         if self.process.poll() is None:
+            self._leaked += leaks(in_process(self.process.pid))
             self.process.send_signal(signal.SIGINT)
         return self.process.wait(15)
 
@@ -90,13 +102,29 @@ class LiveServer:
     def __enter__(self) -> "LiveServer":
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:
             self.stop()
+        if failed is None:
+            self.keeps_its_secrets()
+
+    def keeps_its_secrets(self) -> None:
+        """Neither its rows nor its files nor what it said hold any in clear, nor did its process
+        while it ran."""
+        said = [(STDOUT, self.printed.read_bytes()), ("the log", self.logged.read_bytes())]
+        files = in_files(self.data, *beside(self.database))
+        self._leaked += leaks([*said, *files, *in_rows(self.database)])
+        record("servers searched for secrets in clear", 1)
+        assert not self._leaked, "\n".join(self._leaked)
+
+
+def a_name() -> str:
+    """Not a password: those are searched for everywhere."""
+    return f"N {secrets.token_hex(9)}"
 
 
 def a_password() -> str:
-    return secrets.token_urlsafe(18)
+    return secret(secrets.token_urlsafe(18))
 
 
 @dataclass
@@ -127,13 +155,23 @@ class Cast:
         return self.people[name]
 
     def client(self, name: str | None = None) -> httpx2.Client:
-        """A client as that person, as the owner of that key, or as nobody."""
+        """A client as that person, as the owner of that key, or as nobody; on its own address."""
         headers: dict[str, str] = {}
         if name in self.keys:
             headers = {"Authorization": f"Bearer {self.keys[name]}"}
         elif name is not None:
             headers = self[name].bearer
-        return httpx2.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
+        return httpx2.Client(
+            base_url=f"{self.url}/api/v1", headers=headers, timeout=30, transport=transport_from()
+        )
+
+    def somebody(self, **changes: str) -> Person:
+        """New: registered just now, as a viewer of the default tenant."""
+        name = secrets.token_hex(6)
+        body = {"email": f"{name}@someone.test", "password": a_password(), "name": "Some One"}
+        body |= changes
+        with self.client() as nobody:
+            return self.keep(name, body["password"], ok(nobody.post("/auth/register", json=body)))
 
     def sign_in(self, name: str) -> Person:
         """Anew, for instance when their sessions have ended."""
@@ -157,7 +195,9 @@ class Cast:
 
 def ok(answer: httpx2.Response) -> Any:
     assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.text}"
-    return answer.json() if answer.content else None
+    told = answer.json() if answer.content else None
+    note(told)
+    return told
 
 
 def a_cast(server: LiveServer) -> Cast:

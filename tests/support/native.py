@@ -24,6 +24,7 @@ from maestro_ml.http.deps import Runtime
 from maestro_ml.http.metrics import Metrics
 from maestro_ml.http.middleware import Authentication, Edge
 from maestro_ml.projects.models import ProjectMember
+from support.routing import include
 from support.world import OTHER, caller
 
 CALLERS: Mapping[str, Access] = {
@@ -78,8 +79,7 @@ async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> A
     settings = Settings(data=folder)
     app.state.runtime = Runtime(settings, sessions, authenticate)
     problems.install(app, {})
-    for router in routers:
-        app.include_router(router, prefix="/api/v1")
+    include(app, *(("/api/v1", router) for router in routers))
     app.add_middleware(Authentication)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     transport = httpx2.ASGITransport(app=app)

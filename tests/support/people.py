@@ -12,26 +12,58 @@ from uuid import UUID
 
 import httpx2
 
+from maestro_ml.api.main import make_worker
+from maestro_ml.audit.routes import router as audit_routes
 from maestro_ml.core.access import Role
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.identity.models import User
-from maestro_ml.identity.routes import api_keys, invitations, setup, users
+from maestro_ml.identity.routes import (
+    accounts,
+    api_keys,
+    device,
+    identity_providers,
+    invitations,
+    mfa,
+    oidc,
+    self_service,
+    service_accounts,
+    setup,
+    tenants,
+    users,
+)
+from maestro_ml.identity.routes import sessions as session_routes
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.identity.service import sessions as verbs
+from maestro_ml.identity.service.places import place_of
+from maestro_ml.jobs import service as queue
+from maestro_ml.mail.models import Mail
+from maestro_ml.mail.post import Post
+from maestro_ml.mail.routes import router as outbox
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
-from maestro_ml.tenancy.routes import router as tenant_routes
+from support.mail import mails
+from support.routing import include
 from support.signin import API, MovingClock, signin_app
 from support.world import ACME, USERS
 
 ROUTERS = (
     api_keys.router,
     invitations.router,
+    mfa.router,
+    session_routes.router,
+    self_service.router,
     setup.router,
     users.router,
-    tenant_routes,
+    service_accounts.router,
+    accounts.router,
+    tenants.router,
+    identity_providers.router,
+    oidc.router,
+    device.router,
     project_routes,
+    audit_routes,
+    outbox,
 )
 
 
@@ -43,6 +75,25 @@ class People:
     identity: Identity
     clock: MovingClock
     http: httpx2.AsyncClient
+    post: Post
+
+    async def mailed(self, kind: str | None = None) -> list[Mail]:
+        """Work off what there is to do, and look into the outbox: the oldest first."""
+        worker = make_worker(
+            self.identity.settings, self.sessions, clock=self.clock, post=self.post
+        )
+        while await worker.run_one():
+            pass
+        return await mails(self.sessions, kind)
+
+    async def link(self, kind: str) -> str:
+        """The link of the newest mail of that kind."""
+        text = str(self.post.shown((await self.mailed(kind))[-1]))
+        return next(word for word in text.split() if "#" in word)
+
+    async def link_token(self, kind: str) -> str:
+        """What stands behind its `#`."""
+        return (await self.link(kind)).rpartition("#")[2]
 
     async def token(self, role: Role = Role.ADMIN, tenant: UUID = ACME) -> str:
         """The world's user of that role in that tenant signs in."""
@@ -51,13 +102,14 @@ class People:
     async def enter(self, user_id: UUID, tenant: UUID | None) -> str:
         async with open_system_work(self.sessions, clock=self.clock) as work:
             user = await work.session.get_one(User, user_id)
-            begun = await verbs.start(work, self.identity, user, tenant)
+            begun = await verbs.start(work, self.identity, await place_of(work, user.id, tenant))
         return begun.access_token
 
     async def __call__(
-        self, who: str | None, method: str, path: str, body: object = None, **headers: str
+        self, who: str | None, method: str, path: str, body: object = None, **more: str
     ) -> httpx2.Response:
         sent: dict[str, Any] = {} if body is None else {"json": body}
+        headers = {name.replace("_", "-"): value for name, value in more.items()}
         headers["X-Request-ID"] = "same"
         if who is not None:
             headers["Authorization"] = f"Bearer {who}"
@@ -99,9 +151,10 @@ async def a_people_server(
     await identity.start()
     app = signin_app(settings, sessions, identity)
     app.state.projects = projects
-    for router in ROUTERS:
-        app.include_router(router, prefix=API)
+    app.state.queue = queue
+    app.state.post = post = Post(settings.mail, identity.secret)
+    include(app, *((API, router) for router in ROUTERS))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
-        yield People(sessions, identity, clock, http)
+        yield People(sessions, identity, clock, http, post)
     await identity.stop()

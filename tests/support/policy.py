@@ -6,7 +6,16 @@ from pathlib import Path
 from fastapi.routing import iter_route_contexts
 
 from maestro_ml.api.main import create_app
-from maestro_ml.core.access import RULES, Permission, Role, Scope
+from maestro_ml.core.access import (
+    EVERYBODYS,
+    LISTED,
+    PROJECT_SCOPED,
+    RULES,
+    Permission,
+    Role,
+    Rule,
+    Scope,
+)
 from maestro_ml.core.settings import Settings
 from maestro_ml.mlflow.route import PREFIXES
 
@@ -30,12 +39,64 @@ POLICY: dict[str, Permission | str] = {
     "login": PUBLIC,
     "refresh_tokens": PUBLIC,
     "set_up_platform": PUBLIC,
+    "read_invitation": PUBLIC,
     "accept_invitation": PUBLIC,
+    "login_with_code": PUBLIC,
+    "enrol_at_login": PUBLIC,
+    "confirm_at_login": PUBLIC,
+    "forget_password": PUBLIC,
+    "reset_password": PUBLIC,
+    "verify_email": PUBLIC,
+    "change_me": P.ACCOUNT_WRITE,
+    "change_password": P.ACCOUNT_WRITE,
+    "change_email": P.ACCOUNT_WRITE,
+    "resend_verification": P.ACCOUNT_WRITE,
+    "list_mails": P.OUTBOX_READ,
+    "read_mail": P.OUTBOX_READ,
+    "start_single_sign_on": PUBLIC,
+    "finish_single_sign_on": PUBLIC,
+    "start_device_login": PUBLIC,
+    "poll_device_login": PUBLIC,
+    "show_front_page": PUBLIC,
+    "show_device_page": PUBLIC,
+    "show_password_page": PUBLIC,
+    "show_email_page": PUBLIC,
+    "show_invitation_page": PUBLIC,
+    "show_page_file": PUBLIC,
+    "read_device_login": P.DEVICE_APPROVE,
+    "approve_device_login": P.DEVICE_APPROVE,
+    "deny_device_login": P.DEVICE_APPROVE,
+    "create_identity_provider": P.IDENTITY_PROVIDER_WRITE,
+    "list_identity_providers": P.IDENTITY_PROVIDER_READ,
+    "read_identity_provider": P.IDENTITY_PROVIDER_READ,
+    "change_identity_provider": P.IDENTITY_PROVIDER_WRITE,
+    "delete_identity_provider": P.IDENTITY_PROVIDER_WRITE,
+    "test_identity_provider": P.IDENTITY_PROVIDER_WRITE,
     "logout": P.SESSION_END,
     "logout_everywhere": P.SESSION_END,
+    "list_sessions": P.SESSION_READ,
+    "end_session": P.SESSION_END,
+    "list_my_tenants": P.SESSION_READ,
+    "switch_tenant": P.SESSION_SWITCH,
+    "read_mfa": P.MFA_READ,
+    "begin_totp": P.MFA_WRITE,
+    "confirm_totp": P.MFA_WRITE,
+    "renew_recovery_codes": P.MFA_WRITE,
+    "disable_mfa": P.MFA_WRITE,
     "read_me": P.ACCOUNT_READ,
     "create_tenant": P.TENANT_CREATE,
-    "list_tenants": P.TENANT_CREATE,
+    "list_tenants": P.TENANT_MANAGE,
+    "read_tenant": P.TENANT_MANAGE,
+    "change_tenant": P.TENANT_MANAGE,
+    "suspend_tenant": P.TENANT_MANAGE,
+    "resume_tenant": P.TENANT_MANAGE,
+    "delete_tenant": P.TENANT_MANAGE,
+    "list_tenant_deletions": P.TENANT_MANAGE,
+    "read_tenant_deletion": P.TENANT_MANAGE,
+    "read_tenant_policy": P.TENANT_READ,
+    "change_tenant_policy": P.TENANT_WRITE,
+    "disable_account": P.ACCOUNT_MANAGE,
+    "enable_account": P.ACCOUNT_MANAGE,
     "read_current_tenant": P.TENANT_READ,
     "create_api_key": P.API_KEY_WRITE,
     "list_api_keys": P.API_KEY_READ,
@@ -43,9 +104,21 @@ POLICY: dict[str, Permission | str] = {
     "invite_user": P.USER_WRITE,
     "list_invitations": P.USER_READ,
     "revoke_invitation": P.USER_WRITE,
+    "resend_invitation": P.USER_WRITE,
     "list_users": P.USER_READ,
     "read_user": P.USER_READ,
     "change_user": P.USER_WRITE,
+    "start_password_reset": P.USER_WRITE,
+    "remove_user": P.USER_WRITE,
+    "sign_out_user": P.USER_WRITE,
+    "create_service_account": P.USER_WRITE,
+    "list_service_accounts": P.USER_READ,
+    "read_service_account": P.USER_READ,
+    "change_service_account": P.USER_WRITE,
+    "delete_service_account": P.USER_WRITE,
+    "create_service_key": P.SERVICE_KEY_WRITE,
+    "list_service_keys": P.SERVICE_KEY_READ,
+    "revoke_service_key": P.SERVICE_KEY_WRITE,
     "create_project": P.PROJECT_CREATE,
     "list_projects": P.PROJECT_READ,
     "read_project": P.PROJECT_READ,
@@ -57,11 +130,22 @@ POLICY: dict[str, Permission | str] = {
     "add_project_member": P.PROJECT_MANAGE,
     "change_project_member": P.PROJECT_MANAGE,
     "remove_project_member": P.PROJECT_MANAGE,
+    "list_audit_events": P.AUDIT_READ,
+    "read_audit_event": P.AUDIT_READ,
+    "export_audit_events": P.AUDIT_READ,
+    "read_audit_trail": P.AUDIT_READ,
+    "verify_audit_trail": P.AUDIT_READ,
     "list_jobs": P.JOB_READ,
     "read_job": P.JOB_READ,
     "cancel_job": P.JOB_CANCEL,
     "watch_job": P.JOB_READ,
     "GET server-info": SIGNED_IN,
+    "GET server-features": SIGNED_IN,
+    "GET workspaces": P.PROJECT_READ,
+    "POST workspaces": P.PROJECT_CREATE,
+    "GET workspaces/{workspace_name}": P.PROJECT_READ,
+    "PATCH workspaces/{workspace_name}": P.PROJECT_WRITE,
+    "DELETE workspaces/{workspace_name}": P.PROJECT_MANAGE,
     "POST experiments/create": P.RUN_WRITE,
     "GET experiments/get": P.RUN_READ,
     "GET experiments/get-by-name": P.RUN_READ,
@@ -84,6 +168,33 @@ POLICY: dict[str, Permission | str] = {
     "POST runs/delete-tag": P.RUN_WRITE,
     "POST runs/search": P.RUN_READ,
     "GET metrics/get-history": P.RUN_READ,
+    "POST runs/log-inputs": P.RUN_WRITE,
+    "POST runs/outputs": P.RUN_WRITE,
+    "POST runs/log-model": P.RUN_WRITE,
+    "POST experiments/search-datasets": P.RUN_READ,
+    "POST logged-models": P.RUN_WRITE,
+    "POST logged-models/search": P.RUN_READ,
+    "GET logged-models/{model_id}": P.RUN_READ,
+    "PATCH logged-models/{model_id}": P.RUN_WRITE,
+    "DELETE logged-models/{model_id}": P.RUN_WRITE,
+    "PATCH logged-models/{model_id}/tags": P.RUN_WRITE,
+    "DELETE logged-models/{model_id}/tags/{tag_key}": P.RUN_WRITE,
+    "POST logged-models/{model_id}/params": P.RUN_WRITE,
+    "GET artifacts/list": P.RUN_READ,
+    "GET logged-models/{model_id}/artifacts/directories": P.RUN_READ,
+    "POST artifacts/presigned-download-url": P.RUN_READ,
+    "POST artifacts/presigned-upload-url": P.RUN_WRITE,
+    "GET mlflow-artifacts/artifacts": P.RUN_READ,
+    "GET mlflow-artifacts/artifacts/{path}": P.RUN_READ,
+    "PUT mlflow-artifacts/artifacts/{path}": P.RUN_WRITE,
+    "DELETE mlflow-artifacts/artifacts/{path}": P.RUN_WRITE,
+    "GET mlflow-artifacts/presigned/{path}": P.RUN_READ,
+    "POST mlflow-artifacts/mpu/create/{path}": P.RUN_WRITE,
+    "POST mlflow-artifacts/mpu/complete/{path}": P.RUN_WRITE,
+    "POST mlflow-artifacts/mpu/abort/{path}": P.RUN_WRITE,
+    "PUT mlflow-artifacts/mpu/parts/{upload_id}/{number}": PUBLIC,
+    "GET metrics/get-history-bulk": P.RUN_READ,
+    "GET metrics/get-history-bulk-interval": P.RUN_READ,
 }
 
 
@@ -109,12 +220,14 @@ def operations() -> list[Operation]:
     app = create_app(Settings(data=Path("never-opened")))
     found: list[Operation] = []
     for route in iter_route_contexts(app.routes):
-        path = route.path or ""
+        path = (route.path or "").replace(":path}", "}")
         for method in sorted((route.methods or set()) - {"HEAD"}):
             name = route.name or ""
             for prefix in PREFIXES:
                 if path.startswith(f"{prefix}/"):
                     name = f"{method} {path.removeprefix(f'{prefix}/')}"
+                elif path.startswith(f"{prefix}-artifacts/"):
+                    name = f"{method} {path[path.index('mlflow-artifacts') :]}"
             has_body = getattr(route, "body_field", None) is not None
             found.append(Operation(name, method, path, has_body))
     return found
@@ -130,6 +243,7 @@ class Standing:
     scopes: frozenset[Scope] = frozenset(Scope)
     by_key: bool = False
     platform_admin: bool = False
+    confined: bool = False  # to a project of its tenant that no call names
 
 
 def verdict(name: str, who: Standing, names_something_of: str | None) -> int | None:
@@ -139,13 +253,30 @@ def verdict(name: str, who: Standing, names_something_of: str | None) -> int | N
         return None
     if policy == METRICS or not who.known:
         return 401
-    rule = RULES[Permission(policy)]
+    permission = Permission(policy)
+    rule = RULES[permission]
+    if _too_low(rule, who):
+        return 403
+    if who.confined:
+        return _outside(permission, names_something_of)
+    return None if rule.platform or names_something_of in {None, who.home} else 404
+
+
+def _too_low(rule: Rule, who: Standing) -> bool:
     ranks = list(Role)
-    too_low = all(scope.rank < rule.scope.rank for scope in who.scopes)
-    if too_low or (rule.session_only and who.by_key):
-        return 403
-    if rule.platform and not who.platform_admin:
-        return 403
-    if rule.role and not rule.platform and ranks.index(who.role) < ranks.index(rule.role):
-        return 403
-    return None if names_something_of in {None, who.home} else 404
+    if all(scope.rank < rule.scope.rank for scope in who.scopes):
+        return True
+    if rule.session_only and who.by_key:
+        return True
+    if rule.platform:
+        return not who.platform_admin
+    return rule.role is not None and ranks.index(who.role) < ranks.index(rule.role)
+
+
+def _outside(permission: Permission, names_something_of: str | None) -> int | None:
+    """A key's list of projects leaves it what everybody reads, and lists that come out empty."""
+    if permission not in PROJECT_SCOPED:
+        return None if permission in EVERYBODYS else 403
+    if names_something_of:
+        return 404
+    return None if permission in LISTED else 403

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,10 +22,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Its address, while it runs."""
+def served(app: ASGIApp, **options: Any) -> Iterator[str]:
+    """Its address, while it runs; `options` are uvicorn's."""
     port = free_port()
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+    options = {"log_level": "warning", "lifespan": "on"} | options
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **options)
     server = _Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

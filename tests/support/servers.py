@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from support.absent import absent
 from support.live import free_port
 
 
@@ -23,7 +22,7 @@ class ThrowAwayRedis:
     def start(self) -> None:
         program = shutil.which("redis-server")
         if program is None:
-            pytest.skip("no redis-server to start")
+            absent("no redis-server to start")
         self._process = subprocess.Popen(
             [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
             cwd=self._folder,

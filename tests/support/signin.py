@@ -27,20 +27,35 @@ from maestro_ml.identity.models import ApiKey
 from maestro_ml.identity.routes.auth import router, well_known
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
+from support.leaks import secret
+from support.live import a_password
+from support.routing import include
 
 API = "/api/v1"
 PUBLIC = {"/health"} | {
     f"{API}/auth/{name}"
-    for name in ("register", "login", "refresh", "health", "setup", "invitations/accept")
+    for name in (
+        *("register", "login", "refresh", "health", "setup"),
+        *("invitations/read", "invitations/accept"),
+        *("login/mfa", "login/mfa/enrol", "login/mfa/confirm"),
+        *("password/forgot", "password/reset", "email/verify"),
+        *("device", "device/token"),
+    )
 }
+PUBLIC_BELOW = ("/.well-known", f"{API}/auth/oidc/")
 
 
 @dataclass
 class MovingClock:
     moved: timedelta = field(default_factory=timedelta)
+    stopped: datetime | None = None
 
     def __call__(self) -> datetime:
-        return utc_now() + self.moved
+        return (self.stopped or utc_now()) + self.moved
+
+    def stop(self) -> None:
+        """From now on it goes by `move` alone."""
+        self.stopped = utc_now()
 
     def move(self, **by: float) -> None:
         self.moved += timedelta(**by)
@@ -52,7 +67,7 @@ class _Callers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path not in PUBLIC and not path.startswith("/.well-known"):
+        if scope["type"] == "http" and path not in PUBLIC and not path.startswith(PUBLIC_BELOW):
             request = Request(scope)
             try:
                 request.state.access = await request.app.state.runtime.authenticate(request)
@@ -69,8 +84,7 @@ def signin_app(
     app.state.runtime = Runtime(settings, sessions, identity.authenticate, identity.clock)
     app.state.identity = identity
     problems.install(app, {})
-    app.include_router(router, prefix=API)
-    app.include_router(well_known)
+    include(app, (API, router), ("", well_known))
     app.add_middleware(_Callers)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app
@@ -107,10 +121,6 @@ class SignInServer:
         return signed_in
 
 
-def a_password() -> str:
-    return secrets.token_urlsafe(18)
-
-
 def a_registration(**changes: Any) -> dict[str, Any]:
     name = secrets.token_hex(6)
     body = {"email": f"{name}@someone.test", "password": a_password(), "name": "Some One"}
@@ -135,21 +145,21 @@ async def an_api_key(
     sessions: Sessions, user_id: str, tenant_id: UUID = DEFAULT_TENANT_ID, **changes: Any
 ) -> str:
     """The secret of a new key of the user's, straight into the database."""
-    secret, now = tokens.mint(tokens.API_KEY), utc_now()
+    key, now = secret(tokens.mint(tokens.API_KEY)), utc_now()
     fields: dict[str, Any] = {"scopes": ["read", "write"], "expires_at": now + timedelta(days=90)}
     async with sessions.begin(SYSTEM) as session:
-        key = ApiKey(
+        row = ApiKey(
             user_id=UUID(user_id),
             tenant_id=tenant_id,
             name="a key",
-            hash=tokens.digest(secret),
-            prefix=secret[:8],
-            last_four=secret[-4:],
+            hash=tokens.digest(key),
+            prefix=key[:8],
+            last_four=key[-4:],
             created_at=now,
             **(fields | changes),
         )
-        session.add(key)
-    return secret
+        session.add(row)
+    return key
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:

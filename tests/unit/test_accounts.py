@@ -27,8 +27,10 @@ from maestro_ml.identity.passwords import SLOTS
 from maestro_ml.identity.schemas import Login, Register
 from maestro_ml.identity.service import accounts
 from maestro_ml.identity.service import sessions as verbs
+from maestro_ml.identity.service.places import place_of
 from maestro_ml.identity.signin import login, register
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID, Tenant, TenantStatus
+from support.races import AT_ONCE, EACH, race, rounds
 from support.signin import SignInServer, a_registration, a_signin_server
 from support.world import ACME, USERS
 
@@ -48,6 +50,24 @@ async def ada(work: SystemWork, tenant_id: UUID | None = None, email: str = "Ada
         tenant_id=tenant_id,
         role=Role.MEMBER if tenant_id else None,
     )
+
+
+@pytest.mark.rows(11)
+async def test_of_forty_at_once_one_gets_the_address(sessions: Sessions) -> None:
+    async def one(turn: int) -> None:
+        async def tries() -> str:
+            try:
+                async with open_system_work(sessions) as work:
+                    await ada(work, ACME, f"same{turn}@x.test")
+            except EmailTaken as taken:
+                return taken.code
+            return "made"
+
+        assert await race(tries() for _ in EACH) == {"made": 1, "email-taken": AT_ONCE - 1}
+        async with open_system_work(sessions, read_only=True) as work:
+            assert (await work.session.get_one(Tenant, ACME)).n_users == len(Role) + turn + 1
+
+    await rounds(one)
 
 
 async def test_an_account_may_stand_above_tenants(sessions: Sessions) -> None:
@@ -117,7 +137,7 @@ async def test_a_caller_who_vanished_is_nobody(sessions: Sessions) -> None:
 async def test_a_session_ends_once(server: SignInServer, sessions: Sessions) -> None:
     async with open_system_work(sessions) as work:
         user = await ada(work, ACME)
-        begun = await verbs.start(work, server.identity, user, ACME)
+        begun = await verbs.start(work, server.identity, await place_of(work, user.id, ACME))
         assert begun.expires_in == 900
         assert await verbs.end(work, server.identity, begun.session_id, "test")
         assert not await verbs.end(work, server.identity, begun.session_id, "test")
@@ -127,7 +147,10 @@ async def test_a_session_ends_once(server: SignInServer, sessions: Sessions) -> 
 async def test_all_sessions_but_one_end(server: SignInServer, sessions: Sessions) -> None:
     async with open_system_work(sessions) as work:
         user = await ada(work, ACME)
-        begun = [await verbs.start(work, server.identity, user, ACME) for _ in range(3)]
+        begun = [
+            await verbs.start(work, server.identity, await place_of(work, user.id, ACME))
+            for _ in range(3)
+        ]
         kept = begun[1].session_id
         ended = await verbs.end_all(work, server.identity, user.id, "test", keep=kept)
         assert ended == 2
@@ -143,7 +166,9 @@ async def test_a_browsers_session_is_marked_as_one(
 ) -> None:
     async with open_system_work(sessions) as work:
         user = await ada(work, ACME)
-        answer, cookie = await verbs.sign_in_web(work, server.identity, user, ACME)
+        answer, cookie = await verbs.sign_in_web(
+            work, server.identity, await place_of(work, user.id, ACME)
+        )
         session = (await work.session.scalars(select(Session))).one()
     assert session.kind is SessionKind.WEB
     assert answer.csrf_token == server.identity.csrf_token(session.id)

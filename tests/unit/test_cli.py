@@ -169,7 +169,7 @@ def test_logging_out_says_what_it_did_and_what_not(
 ) -> None:
     assert maestro(monkeypatch, "logout") == 0
     assert credentials.load() is None
-    assert "`maestro api-keys revoke 1`" in capsys.readouterr().err
+    assert "`maestro tokens revoke 1`" in capsys.readouterr().err
     assert maestro(monkeypatch, "logout") == 0
     assert "Nobody is signed in" in capsys.readouterr().err
 
@@ -181,7 +181,15 @@ def test_logging_out_says_what_it_did_and_what_not(
         (("login", "--email", "a@b.test"), "--password-stdin"),
         (("admin", "setup"), "--token"),
         (("join",), "--invitation"),
-        (("api-keys", "revoke", "1"), "--yes"),
+        (("tokens", "revoke", "1"), "--yes"),
+        (("users", "deactivate", "a@b.test"), "--yes"),
+        (("users", "remove", "a@b.test"), "--yes"),
+        (("invites", "revoke", "1"), "--yes"),
+        (("service-accounts", "delete", "bot"), "--yes"),
+        (("service-accounts", "keys", "revoke", "bot", "1"), "--yes"),
+        (("tenants", "suspend", "acme"), "--yes"),
+        (("tenants", "delete", "acme"), "--yes"),
+        (("accounts", "disable", "a@b.test"), "--yes"),
         (("db", "downgrade", "base"), "--yes"),
         (("admin", "rotate-keys"), "--yes"),
     ],
@@ -240,3 +248,32 @@ def test_a_name_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     assert len(shown.splitlines()) == 2 + 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(shell: str, home: Path) -> None:
+    typed = "maestro service-accounts keys "
+    asking = {
+        "_MAESTRO_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": typed,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": "3",
+    }
+    code = "from maestro_ml.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **asking, "HOME": str(home)},
+    )
+    for command in ("list", "create", "revoke"):
+        assert command in done.stdout, done.stderr
+
+
+def test_keys_are_tokens_and_still_listen_to_their_first_name() -> None:
+    group: Any = typer.main.get_command(app)
+    assert group.commands["api-keys"].hidden
+    assert group.commands["api-keys"].commands.keys() == group.commands["tokens"].commands.keys()

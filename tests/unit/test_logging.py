@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from maestro_ml.core.logging import configure
-from maestro_ml.core.settings import Log
+from maestro_ml.core.settings_groups import Log
 from maestro_ml.identity import tokens
 
 JWT = "eyJhbGciOiJFZDI1NTE5In0.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"

@@ -1,9 +1,12 @@
 """Which passwords are taken, and how they are kept."""
 
 import asyncio
+import os
 import random
 import secrets
 import string
+import sys
+import threading
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -201,3 +204,11 @@ async def test_beyond_a_short_queue_callers_are_told_to_wait() -> None:
 
 def test_normal_is_nfc() -> None:
     assert passwords.normal("e\u0301") == "\u00e9"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads share one priority")
+async def test_hashing_gives_way_to_the_rest_of_the_server() -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert await made()._in_slot(priority) == max(priority(), 10)

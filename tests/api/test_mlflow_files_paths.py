@@ -1,0 +1,72 @@
+"""Row 70: no spelling of a path leads anywhere else, and none is stored that might do so on
+somebody's own computer."""
+
+from pathlib import Path
+
+import pytest
+
+from support.files import FILES, run_files, stored
+from support.wire import Wire
+
+UNSOUND = (
+    *("../../etc/passwd", "..", ".", "./x", "./../x", "a/../../b", "a/..", "a/./b", "a//b"),
+    *("/etc/passwd", "//host/share", "file:///etc/passwd", "~/.ssh/id_rsa", "C:\\x", "C:/x", "c:"),
+    *(
+        "..\\..\\x",
+        "a\\b",
+        "a\x00b",
+        "a\x1fb",
+        "a\u202eb",
+        "a#b",
+        "x" * 5000,
+        "x" * 256,
+        "a/" * 600,
+    ),
+    *("\uff0e\uff0e/x", "\u2024\u2024/x", "a\uff0f..\uff0fb", "a\uff3cb"),
+    *("%2e%2e/x", "..%2fx", "%252e%252e%252fx", "a%00b", "%5c..%5cx", "%c0%ae%c0%ae/x", "a%23b"),
+    *("%2fetc%2fpasswd", "C%3a/x"),
+)
+
+
+@pytest.mark.rows(70)
+async def test_an_unsound_path_is_refused_in_every_call(wire: Wire, tmp_path: Path) -> None:
+    files = await run_files(wire)
+    await files.put("a", b"x")
+    headers = {"Authorization": "Bearer admin"}
+    for path in UNSOUND:
+        # Every byte encoded, so that no client tidies it up: a server hands it on decoded.
+        spelled = "".join(f"%{byte:02X}" for byte in path.encode())
+        for method in ("PUT", "DELETE", "GET"):
+            url = f"{FILES}/artifacts/{files.root}/{spelled}"
+            answer = await wire.http.request(method, url, headers=headers)
+            told = (answer.status_code, answer.json().get("error_code"))
+            assert told == (400, "INVALID_PARAMETER_VALUE"), (method, path, answer.text)
+        message = {"run_id": files.run, "path": path}
+        assert "path" in (await wire.invalid("artifacts/list", message, "GET")).lower()
+        for call in ("presigned-download-url", "presigned-upload-url"):
+            assert "path" in (await wire.invalid(f"artifacts/{call}", message)).lower()
+        listed = {"path": f"{files.root}/{path}"}
+        await wire.refused(400, "INVALID_PARAMETER_VALUE", "GET", f"{FILES}/artifacts", listed)
+    assert await files.names() == ["a"]
+    assert len(stored(tmp_path)) == 1
+
+
+async def test_odd_names_are_names(wire: Wire) -> None:
+    files = await run_files(wire)
+    names = [
+        "...",
+        ".hidden",
+        "ab:c",
+        "~x",
+        "..a",
+        "a..",
+        "100%",
+        "\u00fc",
+        "a b",
+        "x" * 255,
+        "\u6f22",
+    ]
+    for name in names:
+        await files.put(name, name.encode())
+        assert await files.get(name) == name.encode()
+    assert await files.names() == sorted(names)
