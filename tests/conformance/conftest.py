@@ -1,49 +1,23 @@
-"""A live server over a test's own database, for clients that only speak HTTP."""
+"""Which clients are run, and with which database."""
 
-import asyncio
-import socket
-import threading
-from collections.abc import Iterator
-from pathlib import Path
+import os
 
 import pytest
-import uvicorn
 
-from maestro_ml.db.engine import make_engines
-from maestro_ml.db.work import Sessions
-from support.wire import mlflow_app
-
-
-class Live(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
+collect_ignore = ["clients"]  # for the clients' environments: `test_clients.py` runs them there
+CI = {("newest", "sqlite"), ("newest", "postgresql"), ("oldest", "sqlite")}
+ALL = os.environ.get("MAESTRO_TEST_CLIENTS") == "all"
 
 
-@pytest.fixture
-def server(database: str, tmp_path: Path) -> Iterator[str]:
-    """The address of the server."""
-    engines = make_engines(database)
-    app = mlflow_app(Sessions(engines), tmp_path)
-    live = Live(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=5))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `make conformance-all` runs."""
+    left_out = [] if ALL else [item for item in items if _only_for_all(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
-    async def serve() -> None:
-        await live.serve()
-        await engines.dispose()
 
-    thread = threading.Thread(target=asyncio.run, args=[serve()], daemon=True)
-    thread.start()
-    assert live.listens.wait(30)
-    yield live.url
-    live.should_exit = True
-    thread.join()
+def _only_for_all(item: pytest.Item) -> bool:
+    if item.path.name != "test_clients.py" or not isinstance(item, pytest.Function):
+        return False
+    params = item.callspec.params
+    return (params["client"], params["databases"]) not in CI

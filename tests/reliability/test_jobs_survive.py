@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
 from maestro_ml.audit.models import AuditEvent
@@ -41,6 +42,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.rows(77)
 async def test_each_job_ends_once_whoever_is_killed(database: str, sessions: Sessions) -> None:
     before = await queued(sessions, 3)
     stuck = await queued(sessions, CONCURRENCY, hang=1)

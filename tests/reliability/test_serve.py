@@ -17,8 +17,8 @@ import pytest
 
 from maestro_ml.cli.codes import Exit
 from support.databases import PostgresDatabases, SqliteDatabases
-from support.live import LiveServer, a_password, free_port, ok
-from support.starts import is_one_sentence, refused
+from support.live import LiveServer, a_name, a_password, free_port, ok
+from support.starts import is_one_sentence, refused, run
 
 Databases = PostgresDatabases | SqliteDatabases
 
@@ -75,6 +75,7 @@ def test_the_printed_command_makes_the_admin(env: dict[str, str], tmp_path: Path
         assert "platform's admin now" in done.stderr
 
 
+@pytest.mark.rows(77)
 def test_what_was_acknowledged_outlives_a_kill(env: dict[str, str], tmp_path: Path) -> None:
     data = tmp_path / "data"
     acknowledged: list[str] = []
@@ -87,7 +88,7 @@ def test_what_was_acknowledged_outlives_a_kill(env: dict[str, str], tmp_path: Pa
             with httpx2.Client(base_url=f"{server.url}/api/v1", headers=headers) as client:
                 while not stop.is_set():
                     try:
-                        answer = client.post("/projects", json={"name": a_password()})
+                        answer = client.post("/projects", json={"name": a_name()})
                     except httpx2.TransportError:
                         return
                     acknowledged.append(ok(answer)["id"])
@@ -121,8 +122,8 @@ def test_ctrl_c_finishes_what_is_under_way(env: dict[str, str], tmp_path: Path) 
         password = a_password()
         body = b'{"email":"slow@maestro.test","password":"%s","name":"S"}' % password.encode()
         head = (
-            "POST /api/v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            "POST /api/v1/auth/register HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         assert server.process is not None
         with socket.create_connection(("127.0.0.1", server.port)) as raw:
@@ -135,48 +136,6 @@ def test_ctrl_c_finishes_what_is_under_way(env: dict[str, str], tmp_path: Path) 
         assert server.process.wait(10) == 0
 
 
-def uvicorn(data: Path, **env: str) -> tuple[subprocess.Popen[str], int]:
-    """The application, served by somebody who knows nothing of it but its name."""
-    port = free_port()
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "maestro_ml.api.main:app", "--port", str(port)],
-        env=clean | {"MAESTRO_DATA": str(data)} | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return process, port
-
-
-def test_uvicorn_serves_the_application_too(tmp_path: Path) -> None:
-    process, port = uvicorn(tmp_path / "data")
-    try:
-        for _ in range(600):
-            try:
-                answer = httpx2.get(f"http://127.0.0.1:{port}/health/ready")
-                break
-            except httpx2.TransportError:
-                assert process.poll() is None
-                threading.Event().wait(0.1)
-        assert answer.json()["status"] == "ok"
-        body = {"email": "a@someone.test", "password": a_password(), "name": "A"}
-        # It cannot know which address it is reached at, so nobody comes in unasked.
-        refusal = httpx2.post(f"http://127.0.0.1:{port}/api/v1/auth/register", json=body)
-        assert refusal.status_code == 403
-    finally:
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=15)
-    assert "admin setup" in out
-
-
-def test_uvicorn_does_not_serve_dev_mode(tmp_path: Path) -> None:
-    process, _ = uvicorn(tmp_path / "data", MAESTRO_DEV="true")
-    _, words = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "maestro serve --dev" in words
-
-
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -185,6 +144,27 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
         code, words = refused("--port", port, "--data", str(tmp_path / "data"))
     assert (code, is_one_sentence(words)) == (Exit.PORT, True), words
     assert port in words
+
+
+@pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1", "no-such-host.invalid", "2001:db8::1"])
+def test_an_address_of_another_machine_is_one_sentence(host: str, tmp_path: Path) -> None:
+    code, words = refused("--host", host, "--port", "0", "--data", str(tmp_path / "data"))
+    assert (code, is_one_sentence(words)) == (Exit.PORT, True), words
+    assert host in words
+    assert "--host" in words
+    assert "--port" not in words
+
+
+def test_the_check_of_settings_refuses_what_a_start_refuses(tmp_path: Path) -> None:
+    short = "TOPSECRETPW"
+    done = run("config", "check", MAESTRO_SECRET_KEY=short, MAESTRO_DATA=str(tmp_path / "data"))
+    assert (done.returncode, is_one_sentence(done.stderr)) == (Exit.SETTING, True), done.stderr
+    assert short not in done.stderr + done.stdout
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret.key").write_text("changeme" * 6)
+    done = run("config", "check", MAESTRO_DATA=str(tmp_path / "data"))
+    assert (done.returncode, is_one_sentence(done.stderr)) == (Exit.SETTING, True), done.stderr
 
 
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
@@ -199,6 +179,14 @@ def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
     with LiveServer(tmp_path / "data") as server:
         code, words = refused("--port", "0", "--data", str(server.data))
     assert (code, is_one_sentence(words)) == (Exit.LOCKED, True), words
+
+
+def test_the_schema_is_not_taken_from_under_a_running_server(tmp_path: Path) -> None:
+    with LiveServer(tmp_path / "data") as server:
+        for change in (["upgrade"], ["downgrade", "base", "--yes"]):
+            done = run("db", *change, "--data", str(server.data))
+            assert (done.returncode, is_one_sentence(done.stderr)) == (Exit.LOCKED, True), done
+        assert httpx2.get(f"{server.url}/api/v1/auth/health").status_code == 200
 
 
 def test_a_locked_database_is_one_sentence(tmp_path: Path) -> None:
@@ -248,6 +236,7 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None
     assert "hidden" not in words
 
 
+@pytest.mark.rows(31)
 def test_a_secret_key_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with LiveServer(data):

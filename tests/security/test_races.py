@@ -1,4 +1,4 @@
-"""Forty at once, five times over, against the live server: one wins, or as many as may.
+"""Forty at once, over and over, against the live server: one wins, or as many as may.
 
 Refresh tokens race in `test_tokens`, the limit of projects in `test_tenants`; invitations, seats
 and the first set-up in `tests/api`.
@@ -6,8 +6,7 @@ and the first set-up in `tests/api`.
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,12 +19,13 @@ from maestro_ml.audit.models import AuditEvent
 from maestro_ml.core.access import Access, Role
 from maestro_ml.db.work import Sessions, open_work
 from maestro_ml.identity.models import Invitation, Membership
+from maestro_ml.identity.service.api_keys import MOST
 from maestro_ml.jobs.service import enqueue
 from support.live import Cast, a_password, ok
+from support.races import AT_ONCE, EACH, race, rounds
+from support.sources import AllFromEverywhere
 
-AT_ONCE, ROUNDS = 40, 5
 MLFLOW = "/api/2.0/mlflow"
-EACH = range(AT_ONCE)
 
 
 @pytest.fixture
@@ -42,11 +42,6 @@ async def tenant(admin: httpx2.AsyncClient) -> UUID:
     return UUID(ok(await admin.get("/api/v1/tenants/current"))["id"])
 
 
-async def race(requests: Iterable[Awaitable[httpx2.Response]]) -> Counter[int]:
-    """The statuses of the answers."""
-    return Counter(answer.status_code for answer in await asyncio.gather(*requests))
-
-
 async def a_project(admin: httpx2.AsyncClient) -> dict[str, Any]:
     body = {"name": f"race {secrets.token_hex(6)}"}
     made: dict[str, Any] = ok(await admin.post("/api/v1/projects", json=body))
@@ -57,7 +52,7 @@ async def a_project(admin: httpx2.AsyncClient) -> dict[str, Any]:
 async def test_a_project_name_or_slug_is_taken_once(
     admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions, alike: str
 ) -> None:
-    for _ in range(ROUNDS):
+    async def one(_: int) -> None:
         name = f"same-{secrets.token_hex(6)}"
 
         bodies = (
@@ -70,14 +65,35 @@ async def test_a_project_name_or_slug_is_taken_once(
         assert done == {201: 1, 409: AT_ONCE - 1}
         assert ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"] == before + 1
 
+    await rounds(one)
+
+
+async def test_a_tenants_slug_is_taken_once(cast: Cast) -> None:
+    async with httpx2.AsyncClient(
+        base_url=f"{cast.url}/api/v1", timeout=60, headers=cast["root"].bearer
+    ) as root:
+
+        async def one(_: int) -> None:
+            slug = f"race-{secrets.token_hex(6)}"
+            body = {"name": "Same", "slug": slug, "admin_email": f"{slug}@race.test"}
+            done = await race(root.post("/tenants", json=body) for _ in EACH)
+            assert done == {201: 1, 409: AT_ONCE - 1}
+            found = ok(await root.get(f"/tenants?q={slug}"))["items"]
+            assert [one["slug"] for one in found] == [slug]
+
+        await rounds(one)
+
 
 async def test_an_experiment_name_is_taken_once(admin: httpx2.AsyncClient) -> None:
     workspace = {"X-MLFLOW-WORKSPACE": (await a_project(admin))["slug"]}
-    for _ in range(ROUNDS):
+
+    async def one(_: int) -> None:
         body = {"name": f"same {secrets.token_hex(6)}"}
         path = f"{MLFLOW}/experiments/create"
         done = await race(admin.post(path, json=body, headers=workspace) for _ in EACH)
         assert done == {200: 1, 400: AT_ONCE - 1}
+
+    await rounds(one)
 
 
 async def test_a_param_has_one_value(admin: httpx2.AsyncClient) -> None:
@@ -85,7 +101,8 @@ async def test_a_param_has_one_value(admin: httpx2.AsyncClient) -> None:
     workspace = {"X-MLFLOW-WORKSPACE": (await a_project(admin))["slug"]}
     made = await admin.post(f"{MLFLOW}/runs/create", json={}, headers=workspace)
     run = ok(made)["run"]["info"]["run_id"]
-    for turn in range(ROUNDS):
+
+    async def one(turn: int) -> None:
         path = f"{MLFLOW}/runs/log-parameter"
         param = {"run_id": run, "key": f"p{turn}"}
         done = await race(
@@ -94,28 +111,35 @@ async def test_a_param_has_one_value(admin: httpx2.AsyncClient) -> None:
         )
         assert done == {200: 1, 400: AT_ONCE - 1}
 
+    await rounds(one)
+
 
 async def test_a_project_is_deleted_once(admin: httpx2.AsyncClient) -> None:
-    for _ in range(ROUNDS):
+    async def one(_: int) -> None:
         project = await a_project(admin)
         path = f"/api/v1/projects/{project['id']}?confirm={project['slug']}"
         before = ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"]
         assert await race(admin.delete(path) for _ in EACH) == {204: 1, 404: AT_ONCE - 1}
         assert ok(await admin.get("/api/v1/tenants/current"))["usage"]["projects"] == before - 1
 
+    await rounds(one)
+
 
 async def test_somebody_joins_a_team_once(admin: httpx2.AsyncClient, cast: Cast) -> None:
     body = {"user_id": cast["viewerA"].id, "role": "viewer"}
-    for _ in range(ROUNDS):
+
+    async def one(_: int) -> None:
         path = f"/api/v1/projects/{(await a_project(admin))['id']}/members"
         done = await race(admin.post(path, json=body) for _ in EACH)
         assert done == {201: 1, 409: AT_ONCE - 1}
+
+    await rounds(one)
 
 
 async def test_a_job_is_cancelled_once(
     admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions
 ) -> None:
-    for _ in range(ROUNDS):
+    async def one(_: int) -> None:
         async with open_work(truth, Access.system(tenant)) as work:
             job = await enqueue(work, "nobody.runs", {}, run_at=work.now + timedelta(days=1))
         path = f"/api/v1/jobs/{job.id}/cancel"
@@ -130,18 +154,22 @@ async def test_a_job_is_cancelled_once(
             )
             assert await session.scalar(asked) == 1
 
+    await rounds(one)
+
 
 async def test_an_api_key_is_revoked_once(admin: httpx2.AsyncClient) -> None:
-    for _ in range(ROUNDS):
+    async def one(_: int) -> None:
         made = ok(await admin.post("/api/v1/api-keys", json={"name": "race"}))
         path = f"/api/v1/api-keys/{made['id']}"
         assert await race(admin.delete(path) for _ in EACH) == {204: 1, 404: AT_ONCE - 1}
+
+    await rounds(one)
 
 
 async def test_of_many_offers_to_one_address_one_is_open(
     admin: httpx2.AsyncClient, tenant: UUID, truth: Sessions
 ) -> None:
-    for _ in range(ROUNDS):
+    async def one(_: int) -> None:
         body = {"email": f"{secrets.token_hex(6)}@race.test", "role": "viewer"}
         done = await race(admin.post("/api/v1/users/invitations", json=body) for _ in EACH)
         assert done == {201: AT_ONCE}
@@ -153,7 +181,10 @@ async def test_of_many_offers_to_one_address_one_is_open(
             )
             assert await session.scalar(still) == 1
 
+    await rounds(one)
 
+
+@pytest.mark.rows(58)
 async def test_admins_who_demote_each_other_leave_one(
     admin: httpx2.AsyncClient, cast: Cast, tenant: UUID, truth: Sessions
 ) -> None:
@@ -163,7 +194,8 @@ async def test_admins_who_demote_each_other_leave_one(
     made = ok(await admin.post("/api/v1/auth/invitations/accept", json=answer))
     second = {"Authorization": f"Bearer {made['access_token']}"}
     ids = (cast["adminA"].id, made["user"]["id"])
-    for _ in range(ROUNDS):
+
+    async def one(_: int) -> None:
         # Each of the two demotes the other and themselves.
         done = await race(
             admin.patch(
@@ -182,13 +214,18 @@ async def test_admins_who_demote_each_other_leave_one(
         for id in ids:  # as before
             change = admin.patch(f"/api/v1/users/{id}", json={"role": "admin"}, headers=headers)
             ok(await change)
+
+    await rounds(one)
     ok(await admin.patch(f"/api/v1/users/{ids[1]}", json={"role": "viewer"}))
 
 
 async def test_nobody_enters_once_the_logout_is_answered(cast: Cast) -> None:
     who = {"email": cast["viewerB"].email, "password": cast["viewerB"].password}
-    async with httpx2.AsyncClient(base_url=f"{cast.url}/api/v1", timeout=60) as client:
-        for _ in range(ROUNDS):
+    async with httpx2.AsyncClient(
+        base_url=f"{cast.url}/api/v1", timeout=60, transport=AllFromEverywhere()
+    ) as client:
+
+        async def one(_: int) -> None:
             login = ok(await client.post("/auth/login", json=who))
             bearer = {"Authorization": f"Bearer {login['access_token']}"}
             running = asyncio.gather(
@@ -199,3 +236,39 @@ async def test_nobody_enters_once_the_logout_is_answered(cast: Cast) -> None:
             done = await race(client.get("/auth/me", headers=bearer) for _ in EACH)
             assert done == {401: AT_ONCE}
             assert {answer.status_code for answer in await running} <= {200, 401}
+
+        await rounds(one)
+
+
+async def test_runs_made_while_their_project_is_deleted_are_there_or_refused(
+    admin: httpx2.AsyncClient,
+) -> None:
+    async def one(_: int) -> None:
+        project = await a_project(admin)
+        inside = {"X-MLFLOW-WORKSPACE": project["slug"]}
+        requests = [
+            admin.post(f"{MLFLOW}/runs/create", json={"experiment_id": "0"}, headers=inside)
+            for _ in range(AT_ONCE // 2)
+        ]
+        path = f"/api/v1/projects/{project['id']}?confirm={project['slug']}"
+        requests.insert(len(requests) // 2, admin.delete(path))
+        done = await race(requests)
+        assert set(done) <= {200, 204, 404}
+        assert done[204] == 1
+
+    await rounds(one)
+
+
+async def test_a_person_makes_no_more_keys_than_one_may(
+    admin: httpx2.AsyncClient, cast: Cast
+) -> None:
+    place = {"email": f"{secrets.token_hex(6)}@race.test", "role": "viewer"}
+    offer = ok(await admin.post("/api/v1/users/invitations", json=place))
+    answer = {"token": offer["token"], "password": a_password(), "name": "Many"}
+    made = ok(await admin.post("/api/v1/auth/invitations/accept", json=answer))
+    headers = {"Authorization": f"Bearer {made['access_token']}"}
+    done = await race(
+        admin.post("/api/v1/api-keys", json={"name": "x"}, headers=headers)
+        for _ in range(MOST + AT_ONCE)
+    )
+    assert done == {201: MOST, 409: AT_ONCE}
