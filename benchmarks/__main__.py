@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import auth_overhead, memory, projects_list
+from benchmarks import audit, auth, auth_overhead, memory, projects_list, timing, tracking
 
 ALL: dict[str, Callable[[], None]] = {
     "memory": memory.main,
+    "auth": auth.main,
     "auth_overhead": auth_overhead.main,
     "projects_list": projects_list.main,
+    "audit": audit.main,
+    "timing": timing.main,
+    "tracking": tracking.main,
 }
 
 

@@ -25,8 +25,9 @@ from maestro_ml.api.main import create_app
 from maestro_ml.core.access import Access, Role
 from maestro_ml.core.clock import utc_now
 from maestro_ml.core.ids import new_id
-from maestro_ml.core.settings import Database as DatabaseSettings
-from maestro_ml.core.settings import Log, Settings
+from maestro_ml.core.settings import Settings
+from maestro_ml.core.settings_groups import Database as DatabaseSettings
+from maestro_ml.core.settings_groups import Log
 from maestro_ml.db.work import open_system_work
 from maestro_ml.http.deps import Runtime
 from maestro_ml.identity import tokens
@@ -83,12 +84,12 @@ async def measure(data: Database) -> dict[str, float]:
     )
     settings.data.mkdir(mode=0o700)
     app = create_app(settings)
-    app.add_api_route(PATH, _nothing)
+    app.add_api_route(PATH, nothing)
     async with app.router.lifespan_context(app):
         ways = [
             Way("known", cycle(["Bearer known"]), known=True),
-            Way("access token", cycle(await _access_tokens(app, few.keys[0], 1))),
-            Way("access token, each new", cycle(await _access_tokens(app, few.keys[0], 5_000))),
+            Way("access token", cycle(await access_tokens(app, few.keys[0], 1))),
+            Way("access token, each new", cycle(await access_tokens(app, few.keys[0], 5_000))),
             Way("API key", cycle([f"Bearer {few.keys[0]}"])),
             Way(f"API key, in {MANY} teams", cycle([f"Bearer {many.keys[0]}"])),
         ]
@@ -104,14 +105,14 @@ async def _in_turns(app: FastAPI, ways: list[Way]) -> dict[str, float]:
             app.state.runtime = stub if way.known else real
             began = time.process_time()
             for _ in range(REQUESTS):
-                await _ask(app, next(way.proofs))
+                await ask(app, next(way.proofs))
             if round:  # the first one warms up
                 took[way.name].append((time.process_time() - began) * 1000 / REQUESTS)
     app.state.runtime = real
     return {name: median(rounds) for name, rounds in took.items()}
 
 
-async def _nothing() -> dict[str, bool]:
+async def nothing() -> dict[str, bool]:
     return {"ok": True}
 
 
@@ -122,7 +123,7 @@ async def _known_beforehand(_: Request) -> Access:
     return _CALLER
 
 
-async def _ask(app: FastAPI, proof: str) -> None:
+async def ask(app: FastAPI, proof: str) -> None:
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -152,7 +153,7 @@ async def _ask(app: FastAPI, proof: str) -> None:
         raise SystemExit(f"The benchmark's own route answered {statuses}.")
 
 
-async def _access_tokens(app: FastAPI, key: str, number: int) -> list[str]:
+async def access_tokens(app: FastAPI, key: str, number: int) -> list[str]:
     """Headers of one session of the key's owner."""
     identity: Identity = app.state.identity
     runtime: Runtime = app.state.runtime

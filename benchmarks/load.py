@@ -1,7 +1,12 @@
-"""An open loop: requests leave when their time comes, whether or not the last ones are back."""
+"""An open loop: requests leave when their time comes, whether or not the last ones are back.
+
+And a closed one: so many clients, each of which asks again as soon as it is answered.
+"""
 
 import asyncio
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,15 +20,18 @@ class Outcome:
 class _Connections:
     """Kept alive, and made when all are busy."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._port = port
+        self._source = source
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self, head: bytes) -> tuple[int, bytes]:
         if self._idle:
             reader, writer = self._idle.pop()
         else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", self._port, local_addr=(self._source, 0)
+            )
         writer.write(head)
         start = await reader.readuntil(b"\r\n\r\n")
         lines = start.lower().split(b"\r\n")
@@ -43,6 +51,12 @@ def request(path: str, token: str = "") -> bytes:
     if token:
         lines.append(f"Authorization: Bearer {token}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def post(path: str, body: object) -> bytes:
+    data = json.dumps(body)
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    return "\r\n".join([*lines, f"Content-Length: {len(data)}", "", data]).encode()
 
 
 def fetch(port: int, head: bytes) -> bytes:
@@ -94,3 +108,50 @@ async def _open_loop(
             group.create_task(one(n, due))
     await connections.close()
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks again and again, from one address: at once, or at a pace of its own, and then what it
+    waits is counted from when it was due. `answered` sees each status and body."""
+
+    ask: Callable[[], bytes]
+    source: str = "127.0.0.1"
+    answered: Callable[[int, bytes], None] = lambda *_: None
+    every: float = 0.0  # seconds
+
+
+def closed_loop(port: int, clients: Sequence[Client], *, seconds: float) -> "Answered":
+    """For so long, and each at least once."""
+    return asyncio.run(_closed_loop(port, clients, seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    statuses: Counter[int]
+    milliseconds: list[float]
+    seconds: float
+
+
+async def _closed_loop(port: int, clients: Sequence[Client], seconds: float) -> Answered:
+    statuses: Counter[int] = Counter()
+    took: list[float] = []
+    began = time.perf_counter()
+
+    async def one(number: int, client: Client) -> None:
+        connections = _Connections(port, client.source)
+        due = began + client.every * number / len(clients)
+        while True:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            sent = due if client.every else time.perf_counter()
+            due += client.every
+            status, body = await connections.ask(client.ask())
+            took.append((time.perf_counter() - sent) * 1000)
+            statuses[status] += 1
+            client.answered(status, body)
+            if time.perf_counter() - began >= seconds:
+                break
+        await connections.close()
+
+    await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
+    return Answered(statuses, took, time.perf_counter() - began)

@@ -28,22 +28,24 @@ class Seeded:
     tenants: list[UUID]
 
 
-async def seed(url: str, *, tenants: int, projects: int, first: int = 0) -> Seeded:
+async def seed(
+    url: str, *, tenants: int, projects: int, first: int = 0, people: int = PEOPLE
+) -> Seeded:
     """`projects` is the number in all, `first` that of the first tenant."""
     engines = make_engines(url)
     sessions = Sessions(engines)
     keys: list[str] = []
     ids: list[UUID] = []
     for n in range(first, first + tenants):
-        tenant, people = new_id(), [new_id() for _ in range(PEOPLE)]
+        tenant, users = new_id(), [new_id() for _ in range(people)]
         key = tokens.mint(tokens.API_KEY)
         async with sessions.begin(SYSTEM) as session:
-            session.add_all(_accounts(n, tenant, people, projects // tenants))
+            session.add_all(_accounts(n, tenant, users, projects // tenants))
             await session.flush()
-            session.add(_api_key(tenant, people[0], key))
+            session.add(_api_key(tenant, users[0], key))
         async with sessions.begin(tenant) as session:
             session.add_all(
-                Membership(user_id=one, role=Role.MEMBER, created_at=utc_now()) for one in people
+                Membership(user_id=one, role=Role.MEMBER, created_at=utc_now()) for one in users
             )
             await session.flush()
             rows = [_project(n, i) for i in range(projects // tenants)]
@@ -52,7 +54,7 @@ async def seed(url: str, *, tenants: int, projects: int, first: int = 0) -> Seed
             session.add_all(
                 ProjectMember(
                     project_id=row.id,
-                    user_id=people[i % PEOPLE],
+                    user_id=users[i % people],
                     role=Role.MAINTAINER,
                     created_at=row.created_at,
                 )
@@ -72,7 +74,7 @@ def _accounts(n: int, tenant: UUID, people: list[UUID], projects: int) -> Iterat
         slug=f"tenant-{n}",
         created_at=now,
         max_projects=projects,
-        n_users=PEOPLE,
+        n_users=len(people),
         n_projects=projects,
     )
     for i, id in enumerate(people):

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from benchmarks.databases import Database
 
-STARTS = 60.0
+STARTS = 180.0
 
 
 class Server:
@@ -39,6 +39,15 @@ class Server:
         used = self.process.cpu_times()
         return float(used.user + used.system)
 
+    def family_cpu_seconds(self) -> float:
+        """Of the process and all it started."""
+        total = 0.0
+        for one in (self.process, *self.process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                used = one.cpu_times()
+                total += float(used.user + used.system)
+        return total
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
@@ -59,12 +68,12 @@ class Server:
 
 
 @contextmanager
-def maestro(database: Database) -> Iterator[Server]:
+def maestro(database: Database, more: dict[str, str] | None = None) -> Iterator[Server]:
     """`maestro serve`, as an operator starts it."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "maestro_ml.cli.main", "serve"]
     command += ["--port", str(port), "--data", str(database.folder / "data")]
-    env = {"MAESTRO_DATABASE__URL": database.url, "MAESTRO_LOG__LEVEL": "warning"}
+    env = {"MAESTRO_DATABASE__URL": database.url, "MAESTRO_LOG__LEVEL": "warning"} | (more or {})
     with _running(command, database.folder, env, port) as server:
         yield server
 
@@ -72,7 +81,7 @@ def maestro(database: Database) -> Iterator[Server]:
 @contextmanager
 def bare(folder: Path, answer: Path) -> Iterator[Server]:
     """The same web server with an application that does nothing but answer with a file's bytes."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.bare", str(port), str(answer)]
     with _running(command, folder, {}, port) as server:
         yield server
@@ -101,7 +110,7 @@ def resident_of_imports(modules: str) -> float:
     return size
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
