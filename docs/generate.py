@@ -2,25 +2,58 @@
 
 import importlib
 import json
+import os
 import pkgutil
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
 import maestro_ml
-from maestro_ml.api.main import HANDLERS, SCHEDULES, create_app
+from maestro_ml.api.main import HANDLERS, SCHEDULES, WITH_FILES, create_app
 from maestro_ml.cli.main import app as cli
 from maestro_ml.core.access import RULES, Role
 from maestro_ml.core.errors import MaestroError
-from maestro_ml.core.settings import Settings, names_of
+from maestro_ml.core.settings import PREFIX, Settings, names_of
 from maestro_ml.http.problems import STATUS
-from maestro_ml.mlflow.route import CODES
+from maestro_ml.mlflow.route import CODES, PREFIXES, REFUSED, refusal
+from support.policy import POLICY, operations
 
 DOCS = Path(__file__).parent
+for name in [name for name in os.environ if name.startswith(PREFIX)]:
+    del os.environ[name]  # the pages are of the product, not of this installation
 WRITTEN_BY = "<!-- Written by `make docs` from the code. -->\n\n"
+# Where the client of MLflow describes its calls.
+MLFLOW_SERVICES = {
+    "service_pb2": "MlflowService",
+    "model_registry_pb2": "ModelRegistryService",
+    "mlflow_artifacts_pb2": "MlflowArtifactsService",
+    "webhooks_pb2": "WebhookService",
+}
+MLFLOW_CALLS = """\
+# MLflow's REST calls
+
+MLflow's own clients work against Maestro with `MLFLOW_TRACKING_URI` and either
+`MLFLOW_TRACKING_TOKEN`, an API key or access token, or `MLFLOW_TRACKING_USERNAME`, any name, and
+`MLFLOW_TRACKING_PASSWORD`, an API key. Tests run the clients {clients}.
+
+A workspace is a project, named by its slug: the header `X-MLFLOW-WORKSPACE`, or the default project
+of the key. Whoever may make, change and delete projects may do so here, within the same quota.
+Deleting a workspace is refused with 409 while it holds an experiment beside `Default`, or a run,
+deleted ones too; the mode `CASCADE` destroys it with everything in it. `SET_DEFAULT` is refused.
+
+As on MLflow's own server with workspaces, `artifact_location` is refused: files go through the
+server. A project's experiment `Default`, which is also experiment `0`, is neither renamed nor
+deleted. What is deleted is removed for good by `maestro gc`.
+
+Each call stands under `/ajax-api` as well. Of those that the newest client knows, and a few beside
+them, {supported} are supported, {refused} refused and {absent} absent. What is absent answers 404
+`ENDPOINT_NOT_FOUND`. What is refused on purpose answers 400 `FEATURE_DISABLED` and says why:
+"""
 
 
 def settings_page() -> str:
@@ -35,7 +68,8 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for name, field in names_of(Settings):
-        default = "" if field.default in (None, []) else f"`{field.default}`"
+        value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "" if value in (None, []) else f"`{value}`"
         lines.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
@@ -62,6 +96,23 @@ def permissions_page() -> str:
         ]
         note = "session only" if rule.session_only else ""
         lines.append(f"| `{permission}` | {' | '.join(held)} | {rule.scope} | {note} |")
+    lines += [
+        "",
+        "## What each route asks for",
+        "",
+        "From the table that the tests hold the server to, as everybody, with an object of one's",
+        "own and of another tenant. `public` asks for nobody, `signed in` for anybody; `metrics`",
+        "is the token of `MAESTRO_SERVER__METRICS_TOKEN`. MLflow's calls stand under",
+        f"{' and '.join(f'`{prefix}`' for prefix in PREFIXES)}.",
+        "",
+        "| route | permission |",
+        "|---|---|",
+    ]
+    asked = {
+        operation.name if operation.mlflow else str(operation): POLICY[operation.name]
+        for operation in operations()
+    }
+    lines += [f"| `{route}` | `{permission}` |" for route, permission in asked.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -117,7 +168,7 @@ def errors_page() -> str:
 def jobs_page() -> str:
     every = {schedule.kind: schedule.every for schedule in SCHEDULES}
     lines = ["# Jobs", "", "What the worker runs.", "", "| kind | every | |", "|---|---|---|"]
-    for kind, handler in sorted(HANDLERS.items()):
+    for kind, handler in sorted({**HANDLERS, **WITH_FILES}.items()):
         meaning = " ".join((handler.__doc__ or "").split("\n\n")[0].split())
         lines.append(f"| `{kind}` | {every.get(kind, '')} | {meaning} |")
     return "\n".join(lines) + "\n"
@@ -164,11 +215,72 @@ def api_page() -> str:
         "| | | |",
         "|---|---|---|",
     ]
-    for path, operations in sorted(schema()["paths"].items()):
-        for method, operation in operations.items():
+    for path, methods in sorted(schema()["paths"].items()):
+        for method, operation in methods.items():
             meaning = " ".join(operation.get("description", "").split("\n\n")[0].split())
             lines.append(f"| {method.upper()} | `{path}` | {meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def mlflow_page() -> str:
+    served = {(method, _bare(path)): path for method, path in _served_calls()}
+    calls = {(method, _bare(path)): path for method, path in _known_calls()} | served
+    found = {call: _answer(call, served) for call in sorted(calls, key=lambda call: call[::-1])}
+    counted = Counter(found.values())
+    clients = [_client(f"clients/{name}") for name in ("oldest", "middle")] + [_client("demo")]
+    lines = [
+        MLFLOW_CALLS.format(
+            clients=f"{', '.join(clients[:-1])} and {clients[-1]}",
+            **{what: counted[what] for what in ("supported", "refused", "absent")},
+        ),
+        *(f"- `{'`, `'.join(words)}`: {why}." for why, words in _refusals().items()),
+        "",
+        "| call | |",
+        "|---|---|",
+        *(f"| {call[0]} `{calls[call]}` | {answer} |" for call, answer in found.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _known_calls() -> Iterator[tuple[str, str]]:
+    """What the client's own description of the protocol lists."""
+    rpc = importlib.import_module("mlflow.protos.databricks_pb2").rpc
+    for module, service in MLFLOW_SERVICES.items():
+        described: Any = importlib.import_module(f"mlflow.protos.{module}").DESCRIPTOR
+        for method in described.services_by_name[service].methods:
+            for endpoint in method.GetOptions().Extensions[rpc].endpoints:
+                path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", endpoint.path)
+                yield endpoint.method, f"/api/{endpoint.since.major}.0/{path.lstrip('/')}"
+
+
+def _served_calls() -> Iterator[tuple[str, str]]:
+    for operation in operations():
+        if operation.mlflow and operation.path.startswith("/api/"):
+            yield operation.method, operation.path
+
+
+def _answer(call: tuple[str, str], served: Container[tuple[str, str]]) -> str:
+    if call in served:
+        return "supported"
+    return "refused" if refusal(call[1]) else "absent"
+
+
+def _refusals() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for word, why in REFUSED.items():
+        found.setdefault(why, []).append(word)
+    return found
+
+
+def _bare(path: str) -> str:
+    """Without the names of what is filled in."""
+    return re.sub(r"{[^}]*}", "{}", path)
+
+
+def _client(lock: str) -> str:
+    text = (DOCS.parent / "requirements" / f"{lock}.lock").read_text()
+    (version,) = re.findall(r"^mlflow-skinny==([\d.]+)", text, re.MULTILINE)
+    return str(version)
 
 
 def pages() -> dict[Path, str]:
@@ -182,6 +294,7 @@ def pages() -> dict[Path, str]:
             "jobs": jobs_page,
             "cli": cli_page,
             "api": api_page,
+            "mlflow": mlflow_page,
         }.items()
     }
     for code, kind in errors().items():
