@@ -32,6 +32,8 @@ def client() -> Iterator[Any]:
     yield mlflow.MlflowClient()
     while mlflow.active_run():
         mlflow.end_run()
+    if hasattr(mlflow, "clear_active_model"):
+        mlflow.clear_active_model()
 
 
 @pytest.fixture

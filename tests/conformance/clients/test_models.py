@@ -1,48 +1,32 @@
-"""The real MLflow client with datasets and logged models, as far as that needs no files."""
+"""Datasets, and models as MLflow 3 logs them, as far as that needs no files."""
 
+import importlib
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-mlflow = pytest.importorskip("mlflow")
-entities = pytest.importorskip("mlflow.entities")
-meta = pytest.importorskip("mlflow.data.meta_dataset")
-sources = pytest.importorskip("mlflow.data.http_dataset_source")
+mlflow: Any = importlib.import_module("mlflow")
+entities: Any = importlib.import_module("mlflow.entities")
 
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
-
-
-@pytest.fixture
-def client(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "member")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    mlflow.set_tracking_uri(address)
-    mlflow.set_experiment("models")
-    yield mlflow.MlflowClient()
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.clear_active_model()
-
-
-def refusal(call: Any, *args: Any, **options: Any) -> str:
-    with pytest.raises(mlflow.MlflowException) as refused:
-        call(*args, **options)
-    return str(refused.value.error_code)
+pytestmark = pytest.mark.usefixtures("experiment")
+with_models = pytest.mark.since("3.3.0")
 
 
 def a_dataset(name: str) -> Any:
+    meta = importlib.import_module("mlflow.data.meta_dataset")
+    sources = importlib.import_module("mlflow.data.http_dataset_source")
     source = sources.HTTPDatasetSource(f"https://data.test/{name}.csv")
     return meta.MetaDataset(source, name=name)
 
 
+@pytest.mark.since("2.10.0")
 def test_datasets_are_logged_with_their_context(client: Any) -> None:
     train = a_dataset("train")
     with mlflow.start_run() as run:
         mlflow.log_input(train, context="training", tags={"owner": "ada"})
         mlflow.log_input(train, context="again")
-        mlflow.log_inputs([a_dataset("test")], contexts=["eval"], tags_list=[None])
+        mlflow.log_input(a_dataset("test"), context="eval")
     inputs = {i.dataset.name: i for i in mlflow.get_run(run.info.run_id).inputs.dataset_inputs}
     read = inputs["train"]
     assert (read.dataset.digest, read.dataset.source_type) == (train.digest, "http")
@@ -56,7 +40,20 @@ def test_datasets_are_logged_with_their_context(client: Any) -> None:
     assert mlflow.data.get_source(read).load
 
 
-def test_a_logged_model_lives_through_the_client(client: Any) -> None:
+@with_models
+def test_datasets_are_logged_together(client: Any) -> None:
+    with mlflow.start_run() as run:
+        two = [a_dataset("train"), a_dataset("test")]
+        mlflow.log_inputs(two, contexts=["fit", "eval"], tags_list=[{"owner": "ada"}, None])
+    read = client.get_run(run.info.run_id).inputs.dataset_inputs
+    assert {i.dataset.name: {t.key: t.value for t in i.tags} for i in read} == {
+        "train": {"mlflow.data.context": "fit", "owner": "ada"},
+        "test": {"mlflow.data.context": "eval"},
+    }
+
+
+@with_models
+def test_a_logged_model_lives_through_the_client(client: Any, refusal: Any) -> None:
     with mlflow.start_run() as run:
         many = {f"p{n:03}": str(n) for n in range(250)}
         model = mlflow.initialize_logged_model("forest", params=many, tags={"team": "a"})
@@ -93,7 +90,8 @@ def test_a_logged_model_lives_through_the_client(client: Any) -> None:
     assert refusal(mlflow.get_logged_model, model.model_id) == "RESOURCE_DOES_NOT_EXIST"
 
 
-def test_logged_models_are_searched(client: Any) -> None:
+@with_models
+def test_logged_models_are_searched(client: Any, experiment: Any, refusal: Any) -> None:
     made = {}
     for n, name in enumerate("abc"):
         with mlflow.start_run():
@@ -124,7 +122,7 @@ def test_logged_models_are_searched(client: Any) -> None:
     down = {"field_name": "metrics.acc", "dataset_name": "test", "ascending": False}
     assert names(order_by=[down]) == "abc"
     assert names(order_by=by_name, max_results=2) == "ab"
-    ids = [mlflow.get_experiment_by_name("models").experiment_id]
+    ids = [experiment.experiment_id]
     first = client.search_logged_models(ids, max_results=2, order_by=by_name)
     rest = client.search_logged_models(ids, max_results=2, order_by=by_name, page_token=first.token)
     assert [m.name for m in [*first, *rest]] == ["a", "b", "c"]
@@ -134,7 +132,8 @@ def test_logged_models_are_searched(client: Any) -> None:
     )
 
 
-def test_an_active_model_is_told_of_every_metric(client: Any) -> None:
+@with_models
+def test_an_active_model_is_told_of_every_metric() -> None:
     agent = mlflow.initialize_logged_model("agent")
     mlflow.set_active_model(model_id=agent.model_id)
     with mlflow.start_run():
@@ -143,8 +142,11 @@ def test_an_active_model_is_told_of_every_metric(client: Any) -> None:
     assert [(m.key, m.value) for m in model.metrics] == [("latency", 5)]
 
 
-def test_wrong_logged_models_are_refused_with_mlflows_codes(client: Any) -> None:
-    run = client.create_run(mlflow.get_experiment_by_name("models").experiment_id).info
+@with_models
+def test_wrong_logged_models_are_refused_with_mlflows_codes(
+    client: Any, experiment: Any, refusal: Any
+) -> None:
+    run = client.create_run(experiment.experiment_id).info
     nobodys = "m-" + "0" * 32
     for code, call, args in [
         ("INVALID_PARAMETER_VALUE", client.create_logged_model, [run.experiment_id, "a/b"]),

@@ -1,39 +1,28 @@
-"""Files through the real, unmodified MLflow client."""
+"""A run's files: logged, listed, fetched, deleted, refused."""
 
-from collections.abc import Iterator
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-mlflow = pytest.importorskip("mlflow")
+mlflow: Any = importlib.import_module("mlflow")
+registry: Any = importlib.import_module("mlflow.store.artifact.artifact_repository_registry")
 
-# The client warns of its own affairs; a warning of ours still fails the test.
-pytestmark = pytest.mark.filterwarnings("ignore:::mlflow")
-
-
-@pytest.fixture
-def client(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "member")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    mlflow.set_tracking_uri(address)
-    mlflow.set_experiment("files")
-    yield mlflow.MlflowClient()
-    while mlflow.active_run():
-        mlflow.end_run()
+pytestmark = pytest.mark.usefixtures("experiment")
 
 
 def repository(run: Any) -> Any:
     """The client's own way to a run's files."""
     uri = run.info.artifact_uri
-    return mlflow.store.artifact.artifact_repository_registry.get_artifact_repository(uri)
+    return registry.get_artifact_repository(uri)
 
 
 def listed(run: Any, path: str | None = None) -> list[tuple[str, int | None]]:
     return [(one.path, one.file_size) for one in repository(run).list_artifacts(path)]
 
 
-def test_files_are_logged_listed_and_fetched(client: Any, tmp_path: Path) -> None:
+def test_files_are_logged_listed_and_fetched(tmp_path: Path) -> None:
     here = tmp_path / "here"
     (here / "deep" / "er").mkdir(parents=True)
     (here / "a b.txt").write_text("text")
@@ -59,7 +48,7 @@ def test_files_are_logged_listed_and_fetched(client: Any, tmp_path: Path) -> Non
     assert one.read_text() == "text"
 
 
-def test_files_are_deleted(client: Any) -> None:
+def test_files_are_deleted() -> None:
     with mlflow.start_run() as run:
         for name in ("a/1", "a/2", "b"):
             mlflow.log_text(name, name)
@@ -70,9 +59,7 @@ def test_files_are_deleted(client: Any) -> None:
     assert listed(run) == []
 
 
-def test_a_large_file_comes_in_parts(
-    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
     monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true")
     monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "1")
@@ -87,7 +74,7 @@ def test_a_large_file_comes_in_parts(
     assert Path(got).read_bytes() == sent.read_bytes()
 
 
-def test_what_is_refused_is_told(client: Any, tmp_path: Path) -> None:
+def test_what_is_refused_is_told(tmp_path: Path) -> None:
     with mlflow.start_run() as run:
         mlflow.log_text("x", "a")
         with pytest.raises(Exception, match="file and a folder"):
