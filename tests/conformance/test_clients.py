@@ -89,7 +89,11 @@ def test_a_client_of_mlflow_works_unchanged(
     done = subprocess.run(
         [python, "-m", "pytest", "-c", tests / "pytest.ini", "--confcutdir", tests, tests],
         env={
-            **{k: v for k, v in os.environ.items() if not k.startswith(("MAESTRO_", "MLFLOW_"))},
+            **{
+                k: v
+                for k, v in os.environ.items()
+                if not k.startswith(("MAESTRO_", "MLFLOW_", "PYTEST_"))
+            },
             "MLFLOW_TRACKING_URI": server.url,
             **signed_in,
             "CONFORMANCE_VERSION": version_of(client),
