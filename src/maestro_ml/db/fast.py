@@ -28,7 +28,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import URL, Dialect
 
-from maestro_ml.db.engine import CONNECT_TIMEOUT, Engines
+from maestro_ml.db.engine import CONNECT_TIMEOUT, SEEN_AT_ONCE, Engines
 from maestro_ml.db.faults import meaning
 from maestro_ml.db.guard import TenantViolation
 from maestro_ml.db.prepared import Compiled, Prepared, Row
@@ -136,6 +136,7 @@ class SqliteReader:
             f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0.1
         )
         connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA mmap_size = {SEEN_AT_ONCE}")
         return connection
 
 

@@ -8,13 +8,16 @@ from uuid import UUID
 import msgspec
 from fastapi import Request, Response
 
+from maestro_ml.core.access import Access
 from maestro_ml.db.hot import FastWork
+from maestro_ml.db.work import open_work
 from maestro_ml.http.deps import Runtime
 from maestro_ml.http.shortcuts import Shortcut, Unusual
-from maestro_ml.mlflow import messages, wire
+from maestro_ml.mlflow import filters, messages, wire
 from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT
 from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking.schemas import RunCreate, SetTag
+from maestro_ml.tracking.search.tree import Search
 from maestro_ml.tracking.service import logs, runs, workspaces
 
 T = TypeVar("T")
@@ -22,6 +25,7 @@ M = TypeVar("M")
 Verb = Callable[[FastWork, UUID], Awaitable[T]]
 _JSON = "application/json"
 _ENCODE = msgspec.json.Encoder().encode
+_SEARCH = msgspec.json.Decoder(messages.SearchRuns)
 _CREATE = msgspec.json.Decoder(messages.CreateRun)
 
 
@@ -66,6 +70,35 @@ async def get(request: Request) -> Response:
     return _answer({"run": wire.run_message(found)})
 
 
+async def search(request: Request) -> Response:
+    """In the caller's project as for the others; but it looks through many runs, so it waits for
+    its answer as every other request does."""
+    message = await _message(_SEARCH, request)
+    for text in (message.filter, message.page_token, *message.order_by, *message.experiment_ids):
+        messages.check_text(text)
+    wanted = Search(
+        where=filters.parse_filter(message.filter, filters.RUNS),
+        order=filters.parse_order(message.order_by, filters.RUNS),
+        view=wire.VIEWS[message.run_view_type],
+        limit=message.max_results,
+        cursor=message.page_token or None,
+    )
+    ids = [id for text in message.experiment_ids if (id := wire.as_id(text)) is not None]
+
+    async def inside(work: FastWork, project_id: UUID) -> Access:
+        if DEFAULT_EXPERIMENT in message.experiment_ids:
+            default = await workspaces.default_experiment(work, project_id)
+            ids.extend([] if default is None else [default])
+        return work.access
+
+    access = await _read(request, inside)
+    runtime: Runtime = request.app.state.runtime
+    async with open_work(runtime.sessions, access, read_only=True, clock=runtime.clock) as work:
+        found = await runs.search(work, ids, wanted)
+    listed = [wire.run_message(record) for record in found.items]
+    return _answer(wire.paged({"runs": listed}, found.next_cursor))
+
+
 def _logging(kind: type[msgspec.Struct]) -> Shortcut:
     return partial(log, msgspec.json.Decoder(kind))
 
@@ -77,6 +110,7 @@ _CALLS: Mapping[tuple[str, str], Shortcut] = {
     ("POST", "runs/set-tag"): _logging(messages.SetTag),
     ("POST", "runs/create"): create,
     ("GET", "runs/get"): get,
+    ("POST", "runs/search"): search,
 }
 SHORTCUTS: Mapping[tuple[str, str], Shortcut] = {
     (method, f"{prefix}/{path}"): call

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from maestro_ml.http.shortcuts import Unusual
-from maestro_ml.mlflow.wire import MAX_MILLIS
+from maestro_ml.mlflow.wire import MAX_EXPERIMENTS, MAX_MILLIS, MAX_PAGE, Views
 from maestro_ml.tracking import schemas
 from maestro_ml.tracking.points import by_key
 from maestro_ml.tracking.records import Told
@@ -82,6 +82,15 @@ class CreateRun(Struct):
     run_name: Annotated[str, Meta(max_length=8_000)] = ""
     start_time: Millis | None = None
     tags: Annotated[list[Tag], Meta(max_length=schemas.MAX_TAGS)] = []
+
+
+class SearchRuns(Struct):
+    experiment_ids: Annotated[list[str], Meta(max_length=MAX_EXPERIMENTS)] = []
+    filter: str = ""
+    run_view_type: Views = "ACTIVE_ONLY"
+    max_results: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 1000
+    order_by: list[str] = []
+    page_token: str = ""
 
 
 def told(

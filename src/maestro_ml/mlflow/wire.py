@@ -20,12 +20,20 @@ from maestro_ml.core.schemas import Text
 from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking import schemas
 from maestro_ml.tracking.errors import RunNotFound
-from maestro_ml.tracking.models import Run, RunStatus
-from maestro_ml.tracking.records import DatasetRecord, ExperimentRecord, Links, Point, RunRecord
+from maestro_ml.tracking.models import RunStatus
+from maestro_ml.tracking.records import (
+    DatasetRecord,
+    ExperimentRecord,
+    Links,
+    Point,
+    RunRecord,
+    RunRow,
+)
 from maestro_ml.tracking.search.tree import View
 
 LENIENT = ConfigDict(extra="ignore", frozen=True)
 MAX_PAGE = 50_000
+MAX_EXPERIMENTS = 10_000  # that one search looks through
 MAX_RUNS, MAX_SAMPLED = 100, 2_500  # of the histories of many runs; points of each
 MAX_MILLIS = 253_402_300_799_999  # the end of the year 9999
 
@@ -178,7 +186,7 @@ class LogBatch(OfRun, schemas.Batch):
 
 
 class SearchRuns(Message):
-    experiment_ids: Annotated[list[str], Field(max_length=10_000)] = []
+    experiment_ids: Annotated[list[str], Field(max_length=MAX_EXPERIMENTS)] = []
     filter: Text = ""
     run_view_type: ViewType = "ACTIVE_ONLY"
     max_results: Annotated[schemas.Int64, Field(ge=1, le=MAX_PAGE)] = 1000
@@ -266,7 +274,7 @@ def model_key(id: UUID) -> str:
     return f"m-{id.hex}"
 
 
-def info_message(run: Run) -> dict[str, Any]:
+def info_message(run: RunRow) -> dict[str, Any]:
     info = {
         "run_id": run.id.hex,
         "run_uuid": run.id.hex,

@@ -97,10 +97,6 @@ class Run(Deletable, ProjectOwned, Row, kw_only=True):
     user_name: Mapped[str] = mapped_column(default="")
     created_by: Mapped[UUID | None] = mapped_column(default=None)
 
-    @property
-    def artifact_uri(self) -> str:
-        return f"mlflow-artifacts:/{self.experiment_id.hex}/{self.id.hex}/artifacts"
-
 
 class _Part(TenantOwned, kw_only=True):
     """A row that is known by its owner and a key: it has no id and no life of its own."""

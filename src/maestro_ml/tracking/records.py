@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from maestro_ml.tracking.models import Experiment, LoggedModel, Run
+from maestro_ml.tracking.models import Experiment, LifecycleStage, LoggedModel, RunStatus
 from maestro_ml.tracking.points import Record
 
 
@@ -106,11 +107,33 @@ class LoggedModelRecord:
     tags: Mapping[str, str]
 
 
+class RunRow(NamedTuple):
+    """A run as its row says; `user_name` is what the client said."""
+
+    id: UUID
+    project_id: UUID
+    experiment_id: UUID
+    name: str
+    status: RunStatus
+    start_time: datetime
+    end_time: datetime | None
+    user_name: str
+    deleted_at: datetime | None
+
+    @property
+    def lifecycle_stage(self) -> LifecycleStage:
+        return LifecycleStage.ACTIVE if self.deleted_at is None else LifecycleStage.DELETED
+
+    @property
+    def artifact_uri(self) -> str:
+        return f"mlflow-artifacts:/{self.experiment_id.hex}/{self.id.hex}/artifacts"
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run with its params, its tags and the newest point of each metric, all by key."""
 
-    run: Run
+    run: RunRow
     metrics: Sequence[Point]
     params: Mapping[str, str]
     tags: Mapping[str, str]

@@ -31,6 +31,7 @@ from maestro_ml.tracking.models import (
     LoggedModelParam,
     LoggedModelTag,
 )
+from maestro_ml.tracking.search.comparing import compare
 from maestro_ml.tracking.search.keyset import (
     Term,
     a_number,
@@ -42,7 +43,7 @@ from maestro_ml.tracking.search.keyset import (
     decode,
     encode,
 )
-from maestro_ml.tracking.search.pages import check_size, compare, hexadecimal
+from maestro_ml.tracking.search.pages import check_size, hexadecimal
 from maestro_ml.tracking.search.tree import Comparison, Dataset, Field, Kind, Op, Order, Search
 
 Read = Callable[[object], Any]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     type_coerce,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,6 +37,7 @@ from maestro_ml.tracking.models import (
     Run,
     RunTag,
 )
+from maestro_ml.tracking.search.comparing import compare
 from maestro_ml.tracking.search.keyset import (
     Term,
     a_number,
@@ -52,9 +54,6 @@ from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Order, 
 MAX_COMPARISONS = 100
 MAX_ORDERS = 16
 MAX_LISTED = 10_000
-MAX_PATTERN = 1_000
-
-R = TypeVar("R", Run, Experiment)
 
 
 def hexadecimal(id: Any) -> ColumnElement[str]:
@@ -63,10 +62,11 @@ def hexadecimal(id: Any) -> ColumnElement[str]:
 
 
 @dataclass(frozen=True)
-class Space(Generic[R]):
+class Space:
     """What can be searched: its rows, their attributes, and the tables its other names are in."""
 
-    model: type[R]
+    model: Any
+    id: Any  # by which the parts name a row
     attributes: Mapping[str, Any]
     parts: Mapping[Kind, Any]
     owner: str  # the column of a part that names the row
@@ -74,26 +74,31 @@ class Space(Generic[R]):
     newest: Any
 
 
-RUNS = Space(
-    model=Run,
-    attributes={
-        "id": Run.id,
-        "name": Run.name,
-        "status": type_coerce(Run.status, String()),
-        "user_name": Run.user_name,
-        "start_time": Run.start_time,
-        "end_time": Run.end_time,
-        "artifact_uri": literal("mlflow-artifacts:/")
-        + hexadecimal(Run.experiment_id)
-        + "/"
-        + hexadecimal(Run.id)
-        + "/artifacts",
-    },
-    parts={Kind.METRIC: LatestMetric, Kind.PARAM: Param, Kind.TAG: RunTag},
-    owner="run_id",
-    home="experiment_id",
-    newest=Run.start_time,
-)
+def _runs(run: Any, id: Any) -> Space:
+    return Space(
+        model=run,
+        id=id,
+        attributes={
+            "id": run.id,
+            "name": run.name,
+            "status": type_coerce(run.status, String()),
+            "user_name": run.user_name,
+            "start_time": run.start_time,
+            "end_time": run.end_time,
+            "artifact_uri": literal("mlflow-artifacts:/")
+            + hexadecimal(run.experiment_id)
+            + "/"
+            + hexadecimal(run.id)
+            + "/artifacts",
+        },
+        parts={Kind.METRIC: LatestMetric, Kind.PARAM: Param, Kind.TAG: RunTag},
+        owner="run_id",
+        home="experiment_id",
+        newest=run.start_time,
+    )
+
+
+RUNS = _runs(Run, Run.id)
 _DATASET: Mapping[str, Any] = {
     "name": LoggedDataset.name,
     "digest": LoggedDataset.digest,
@@ -101,6 +106,7 @@ _DATASET: Mapping[str, Any] = {
 }
 EXPERIMENTS = Space(
     model=Experiment,
+    id=Experiment.id,
     attributes={
         "id": Experiment.id,
         "name": Experiment.name,
@@ -115,9 +121,9 @@ EXPERIMENTS = Space(
 
 
 async def page(
-    session: AsyncSession, space: Space[R], homes: Collection[UUID], search: Search
-) -> Page[R]:
-    """The rows of one page, out of those that are in one of the homes.
+    session: AsyncSession, space: Space, homes: Collection[UUID], search: Search
+) -> Page[UUID]:
+    """The ids of one page, out of the rows that are in one of the homes.
 
     Raises:
         Invalid: the cursor is not one of ours, or not of this order.
@@ -127,32 +133,32 @@ async def page(
     few = await _few(session, space, homes, search)
     stages = _stages(space, homes, search, session.get_bind().dialect.name, few)
     place = decode(stages[0].reads, search.cursor) if search.cursor else [0]
-    found: list[tuple[R, list[Any]]] = []
+    found: list[tuple[UUID, list[Any]]] = []
     for stage in stages:
         if stage.number < place[0]:
             continue
         if stage.number == _LACKING and not await _some_lack(session, space, homes, search):
             continue
-        query = stage.query.where(*stage.where)
+        query, model = stage.query.where(*stage.where), stage.space.model
         if few is not None:
-            query = query.where(space.model.id.in_(few))
+            query = query.where(stage.space.id.in_(few))
         if search.view is not View.ALL:
-            deleted = space.model.deleted_at.is_not(None)
+            deleted = model.deleted_at.is_not(None)
             query = query.where(deleted if search.view is View.DELETED else ~deleted)
         if search.cursor and stage.number == place[0]:
             query = query.where(after(stage.terms, place[1 + len(stage.prefix) :]))
         query = query.add_columns(*(t.value.label(f"term_{n}") for n, t in enumerate(stage.terms)))
-        query = query.order_by(*_in_index_order(space, search, stage.terms))
+        query = query.order_by(*_in_index_order(stage.space, search, stage.terms))
         rows = await session.execute(query.limit(search.limit + 1 - len(found)))
-        found += [(row, stage.place(terms)) for row, *terms in rows]
+        found += [(id, stage.place(terms)) for id, *terms in rows]
         if len(found) > search.limit:
             found = found[: search.limit]
-            return Page([row for row, _ in found], encode(found[-1][1]))
-    return Page([row for row, _ in found])
+            return Page([id for id, _ in found], encode(found[-1][1]))
+    return Page([id for id, _ in found])
 
 
 def _in_index_order(
-    space: Space[Any], search: Search, terms: Sequence[Term]
+    space: Space, search: Search, terms: Sequence[Term]
 ) -> list[UnaryExpression[Any]]:
     """PostgreSQL does not see that what IS NULL is all alike, unless it is asked to order by it."""
     orders = [term.order for term in terms]
@@ -172,6 +178,7 @@ class _Stage:
     """A part of the rows, all of which come before those of the next stage."""
 
     number: int
+    space: Space
     query: Select[Any]
     where: list[Any]
     terms: list[Term]
@@ -186,7 +193,7 @@ class _Stage:
 
 
 def _stages(
-    space: Space[Any],
+    space: Space,
     homes: Collection[UUID],
     search: Search,
     dialect: str,
@@ -196,36 +203,51 @@ def _stages(
     at_home = getattr(space.model, space.home).in_(homes)
     first = search.order[0] if search.order else None
     if first is None or first.field.kind is not Kind.METRIC:
-        terms, query = _ordered(space, select(space.model), search.order)
+        terms, query = _ordered(space, select(space.model.id), search.order)
         where = [at_home, *(_matches(space, c, dialect) for c in search.where)]
-        return [_Stage(0, query, where, terms)]
+        return [_Stage(0, space, query, where, terms)]
     part = space.parts[Kind.METRIC]
     # The metric's own column says where a row belongs: the index is entered by that one.
     named = (getattr(part, space.home).in_(homes), part.key == first.field.key)
     held = select(getattr(part, space.owner).label("owner"), part.value, part.is_nan)
     having = held.where(*named).subquery()
-    joined = select(space.model).join(having, having.c.owner == space.model.id)
-    terms, query = _ordered(space, joined, search.order[1:])
+    ranked, joined = _each(space, having, dialect)
+    terms, query = _ordered(ranked, joined, search.order[1:])
     own = [comparison for comparison in search.where if comparison.field == first.field]
-    others: list[Any] = [_matches(space, c, dialect) for c in search.where if c not in own]
+    rest = [comparison for comparison in search.where if comparison not in own]
+    others: list[Any] = [_matches(ranked, c, dialect, one_by_one=True) for c in rest]
     holds: list[Any] = [compare(having.c.value, comparison, dialect) for comparison in own]
     holds += [~having.c.is_nan]
     if few is None:  # a range makes SQLite enter the index, and then there is nothing to sort
         holds += [having.c.value >= -math.inf]
     value = Term(having.c.value, a_number, first.descending)
-    found = [_Stage(_NUMBERS, query, [*holds, *others], [value, *terms])]
+    found = [_Stage(_NUMBERS, ranked, query, [*holds, *others], [value, *terms])]
     if all(comparison.op is Op.NE for comparison in own):
         nan: list[Any] = [having.c.value == 0.0, having.c.is_nan]
-        found.append(_Stage(_NAN, query, [*nan, *others], terms, (0.0,)))
+        found.append(_Stage(_NAN, ranked, query, [*nan, *others], terms, (0.0,)))
     if not own:
-        terms, query = _ordered(space, select(space.model), search.order[1:])
-        lacking: list[Any] = [_matches(space, Comparison(first.field, Op.IS_NULL), dialect)]
-        found.append(_Stage(_LACKING, query, [at_home, *lacking, *others], terms, (0.0,)))
+        terms, query = _ordered(space, select(space.model.id), search.order[1:])
+        lacks = [Comparison(first.field, Op.IS_NULL), *rest]
+        where = [at_home, *(_matches(space, c, dialect) for c in lacks)]
+        found.append(_Stage(_LACKING, space, query, where, terms, (0.0,)))
     return found
 
 
+def _each(space: Space, having: Any, dialect: str) -> tuple[Space, Select[Any]]:
+    """The row of each that has the metric, in the index's order, looked up by its key.
+
+    PostgreSQL would choose for itself, and for tables that it has not looked at since they were
+    filled it chooses to go through all rows for each: OFFSET keeps it from rearranging."""
+    if dialect != "postgresql":
+        joined = select(space.model.id).join(having, having.c.owner == space.model.id)
+        return _runs(space.model, having.c.owner), joined
+    row = select(space.model).where(space.model.id == having.c.owner).offset(0).lateral()
+    ranked = _runs(row.c, having.c.owner)
+    return ranked, select(row.c.id).select_from(having).join(row, true())
+
+
 async def _few(
-    session: AsyncSession, space: Space[Any], homes: Collection[UUID], search: Search
+    session: AsyncSession, space: Space, homes: Collection[UUID], search: Search
 ) -> list[UUID] | None:
     """The only rows that can match, where a metric leaves few of many."""
     ranked = search.order[0].field if search.order else None  # whose index is entered anyway
@@ -237,7 +259,7 @@ async def _few(
         query = select(getattr(part, space.owner)).where(
             getattr(part, space.home).in_(homes),
             part.key == comparison.field.key,
-            _OPERATIONS[comparison.op](part.value, comparison.value, ""),
+            compare(part.value, comparison, ""),
         )
         ids = list(await session.scalars(query.limit(_FEW + 1)))
         if len(ids) <= _FEW:
@@ -246,7 +268,7 @@ async def _few(
 
 
 async def _some_lack(
-    session: AsyncSession, space: Space[Any], homes: Collection[UUID], search: Search
+    session: AsyncSession, space: Space, homes: Collection[UUID], search: Search
 ) -> bool:
     """Whether a row may lack the metric that orders: two counts tell sooner than a look at all."""
     part = space.parts[Kind.METRIC]
@@ -271,19 +293,23 @@ def check_size(search: Search) -> None:
         raise FilterInvalid(f"The lists of a filter hold at most {MAX_LISTED} values")
 
 
-def _matches(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
+def _matches(
+    space: Space, comparison: Comparison, dialect: str, *, one_by_one: bool = False
+) -> Any:
     field = comparison.field
     if field.kind is Kind.ATTRIBUTE:
         if field.key == "id":
             return _matches_id(space.model.id, comparison, dialect)
         return compare(space.attributes[field.key], comparison, dialect)
-    if field.kind is Kind.DATASET and space is RUNS:
+    if field.kind is Kind.DATASET and Kind.METRIC in space.parts:
         return _uses_dataset(space, comparison, dialect)
     if field.kind not in space.parts:
         raise FilterInvalid(f"Nothing here is found by a {field.kind}")
     part = space.parts[field.kind]
-    named = select(part.key).where(getattr(part, space.owner) == space.model.id)
+    named = select(part.key).where(getattr(part, space.owner) == space.id)
     named = named.where(part.key == field.key)
+    if one_by_one and dialect == "postgresql":
+        named = named.offset(0)
     if comparison.op is Op.IS_NULL:
         return ~named.exists()
     if comparison.op is Op.IS_NOT_NULL:
@@ -295,13 +321,13 @@ def _matches(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
     return named.where(holds).exists()
 
 
-def _uses_dataset(space: Space[Any], comparison: Comparison, dialect: str) -> Any:
+def _uses_dataset(space: Space, comparison: Comparison, dialect: str) -> Any:
     """Of several datasets, one that it holds for is enough."""
     column = _DATASET[comparison.field.key]
     used = select(DatasetInput.run_id).join(
         LoggedDataset, LoggedDataset.id == DatasetInput.dataset_id
     )
-    used = used.where(DatasetInput.run_id == space.model.id)
+    used = used.where(DatasetInput.run_id == space.id)
     return used.where(compare(column, comparison, dialect)).exists()
 
 
@@ -318,49 +344,7 @@ def _is_id(text: str) -> bool:
     return len(text) == 32 and all(char in "0123456789abcdef" for char in text)
 
 
-def compare(column: Any, comparison: Comparison, dialect: str) -> Any:
-    return _OPERATIONS[comparison.op](column, comparison.value, dialect)
-
-
-def _like(column: Any, pattern: str, dialect: str) -> Any:
-    """With an eye to case on both databases, and `%` and `_` the only special characters."""
-    _check_pattern(pattern)
-    if dialect == "sqlite":
-        glob = "".join(_GLOB.get(char, char) for char in pattern)
-        return column.op("GLOB", is_comparison=True)(glob)
-    return column.like(pattern, escape="")
-
-
-def _ilike(column: Any, pattern: str, dialect: str) -> Any:
-    _check_pattern(pattern)
-    if dialect == "sqlite":  # its LIKE knows no case for A to Z, and no escape unless asked
-        return column.like(pattern)
-    return column.ilike(pattern, escape="")
-
-
-def _check_pattern(pattern: str) -> None:
-    if len(pattern) > MAX_PATTERN:
-        raise FilterInvalid(f"A pattern holds at most {MAX_PATTERN} characters")
-
-
-_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-_OPERATIONS: Mapping[Op, Callable[[Any, Any, str], Any]] = {
-    Op.EQ: lambda column, value, _: column == value,
-    Op.NE: lambda column, value, _: column != value,
-    Op.GT: lambda column, value, _: column > value,
-    Op.GE: lambda column, value, _: column >= value,
-    Op.LT: lambda column, value, _: column < value,
-    Op.LE: lambda column, value, _: column <= value,
-    Op.LIKE: _like,
-    Op.ILIKE: _ilike,
-    Op.IN: lambda column, value, _: column.in_(value),
-    Op.NOT_IN: lambda column, value, _: column.not_in(value),
-}
-
-
-def _ordered(
-    space: Space[Any], query: Select[Any], orders: Sequence[Order]
-) -> tuple[list[Term], Any]:
+def _ordered(space: Space, query: Select[Any], orders: Sequence[Order]) -> tuple[list[Term], Any]:
     """Ties are broken by time, newest first, and then by id."""
     terms: list[Term] = []
     for order in orders:
@@ -371,7 +355,7 @@ def _ordered(
             is_nan = [part.is_nan] if order.field.kind is Kind.METRIC else []
             held = select(getattr(part, space.owner).label("owner"), part.value, *is_nan)
             found = held.where(part.key == order.field.key).subquery()
-            query = query.outerjoin(found, found.c.owner == space.model.id)
+            query = query.outerjoin(found, found.c.owner == space.id)
             value = found.c.value
             nan = [(found.c.is_nan, 1)] if is_nan else []
         if order.field.kind is Kind.ATTRIBUTE and not getattr(
@@ -388,7 +372,7 @@ def _ordered(
     return terms, query
 
 
-def _named(space: Space[Any], field: Field) -> tuple[Any, Any, Callable[[Any], Any]]:
+def _named(space: Space, field: Field) -> tuple[Any, Any, Callable[[Any], Any]]:
     """The column, what stands in for a missing value, and how to read it from a cursor."""
     if field.kind is Kind.METRIC:
         return None, 0.0, a_number

@@ -113,7 +113,12 @@ async def search(work: Work, project_id: UUID, wanted: Search) -> Page[Experimen
     """
     work.require(Permission.RUN_READ, project_id)
     found = await page(work.session, EXPERIMENTS, [project_id], wanted)
-    return Page(await _with_tags(work, found.items), found.next_cursor)
+    rows: dict[UUID, Experiment] = {}
+    for ids in batched(found.items):
+        query = select(Experiment).where(Experiment.id.in_(ids))
+        rows |= {row.id: row for row in await work.session.scalars(query)}
+    in_order = [rows[id] for id in found.items if id in rows]
+    return Page(await _with_tags(work, in_order), found.next_cursor)
 
 
 async def rename(work: Work, id: UUID, name: str) -> Experiment:

@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import BindParameter, and_, bindparam, case, func, null, select
 
 from maestro_ml.core.access import Permission
+from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared
 from maestro_ml.db.work import Work
-from maestro_ml.tracking.models import DatasetInput, Direction, LoggedDataset, Run, RunModel
-from maestro_ml.tracking.records import DatasetRecord, Links, MadeModel, UsedDataset
+from maestro_ml.tracking.models import DatasetInput, Direction, LoggedDataset, RunModel
+from maestro_ml.tracking.records import DatasetRecord, Links, MadeModel, RunRow, UsedDataset
 from maestro_ml.tracking.search.keyset import batched
 
 MAX_DESCRIBED = 2**25  # characters of schemas and profiles, in an answer
@@ -41,6 +42,27 @@ _DATASETS = Prepared(
     )
     .order_by(DatasetInput.created_at, DatasetInput.dataset_id)
 )
+_USES = Prepared(
+    select(DatasetInput.run_id, DatasetInput.dataset_id, DatasetInput.tags, _LENGTH)
+    .join(
+        LoggedDataset,
+        and_(
+            LoggedDataset.tenant_id == DatasetInput.tenant_id,
+            LoggedDataset.id == DatasetInput.dataset_id,
+        ),
+    )
+    .where(
+        DatasetInput.tenant_id == _MINE,
+        LoggedDataset.tenant_id == _MINE,
+        among(DatasetInput.run_id, "ids"),
+    )
+    .order_by(DatasetInput.created_at, DatasetInput.dataset_id)
+)
+_EDGES = Prepared(
+    select(RunModel.run_id, RunModel.direction, RunModel.model_id, RunModel.step)
+    .where(RunModel.tenant_id == _MINE, among(RunModel.run_id, "ids"))
+    .order_by(RunModel.created_at, RunModel.model_id)
+)
 _MODELS = Prepared(
     select(RunModel.direction, RunModel.model_id, RunModel.step)
     .where(RunModel.tenant_id == _MINE, RunModel.run_id == _RUN)
@@ -48,7 +70,7 @@ _MODELS = Prepared(
 )
 
 
-async def of_run(work: Work | FastWork, run: Run) -> Links:
+async def of_run(work: Work | FastWork, run: RunRow) -> Links:
     """What a run that the caller sees took in and gave out."""
     work.require(Permission.RUN_READ, run.project_id)
     datasets = [
@@ -63,40 +85,27 @@ async def of_run(work: Work | FastWork, run: Run) -> Links:
     )
 
 
-async def of_runs(work: Work, runs: Collection[Run]) -> Mapping[UUID, Links]:
-    """What runs that the caller sees took in and gave out, by run."""
+async def of_runs(work: Work, runs: Collection[RunRow]) -> Mapping[UUID, Links]:
+    """What runs that the caller sees took in and gave out, of those that did."""
     for project_id in {run.project_id for run in runs}:
         work.require(Permission.RUN_READ, project_id)
+    ids = [run.id for run in runs]
+    used = await work.prepared.all(_USES, ids=ids)
+    whole = sum(length for *_, length in used) <= MAX_DESCRIBED
+    said = await _said(work, {dataset_id for _, dataset_id, *_ in used}, whole=whole)
     datasets: dict[UUID, list[UsedDataset]] = {}
+    for run_id, dataset_id, tags, _ in used:
+        datasets.setdefault(run_id, []).append(UsedDataset(said[dataset_id], tags))
     models: dict[tuple[UUID, Direction], list[MadeModel]] = {}
-    described = 0
-    for ids in batched(run.id for run in runs):
-        uses = (
-            select(DatasetInput.run_id, DatasetInput.dataset_id, DatasetInput.tags, _LENGTH)
-            .join(LoggedDataset, LoggedDataset.id == DatasetInput.dataset_id)
-            .where(DatasetInput.run_id.in_(ids))
-            .order_by(DatasetInput.created_at, DatasetInput.dataset_id)
-        )
-        used = (await work.session.execute(uses)).all()
-        described += sum(length for *_, length in used)
-        whole = described <= MAX_DESCRIBED
-        said = await _said(work, {dataset_id for _, dataset_id, *_ in used}, whole=whole)
-        for run_id, dataset_id, tags, _ in used:
-            datasets.setdefault(run_id, []).append(UsedDataset(said[dataset_id], tags))
-        edges = (
-            select(RunModel.run_id, RunModel.direction, RunModel.model_id, RunModel.step)
-            .where(RunModel.run_id.in_(ids))
-            .order_by(RunModel.created_at, RunModel.model_id)
-        )
-        for run_id, direction, model_id, step in await work.session.execute(edges):
-            models.setdefault((run_id, direction), []).append(MadeModel(model_id, step))
+    for run_id, direction, model_id, step in await work.prepared.all(_EDGES, ids=ids):
+        models.setdefault((run_id, direction), []).append(MadeModel(model_id, step))
     return {
-        run.id: Links(
-            datasets.get(run.id, ()),
-            [made.model_id for made in models.get((run.id, Direction.IN), ())],
-            models.get((run.id, Direction.OUT), ()),
+        id: Links(
+            datasets.get(id, ()),
+            [made.model_id for made in models.get((id, Direction.IN), ())],
+            models.get((id, Direction.OUT), ()),
         )
-        for run in runs
+        for id in {*datasets, *(id for id, _ in models)}
     }
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, and_, bindparam, select
 
 from maestro_ml.core.access import Permission
+from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared
 from maestro_ml.db.tenants import Sight
@@ -48,6 +49,14 @@ _EXPERIMENT = Prepared(
     )
     .with_for_update(read=True, of=Experiment)
 )
+EXPERIMENTS = Prepared(
+    select(Experiment.project_id, Experiment.id, Project.visibility)
+    .join(
+        Project,
+        and_(Project.tenant_id == Experiment.tenant_id, Project.id == Experiment.project_id),
+    )
+    .where(Experiment.tenant_id == _MINE, Project.tenant_id == _MINE, among(Experiment.id, "ids"))
+)
 
 
 async def seen(work: Work | FastWork, id: UUID) -> HeldRun:
@@ -86,7 +95,7 @@ async def stay(work: Work | FastWork, experiment_id: UUID) -> UUID:
         ExperimentNotFound, ExperimentDeleted: there is nowhere to put a run.
     """
     row = await work.prepared.one(_EXPERIMENT, experiment_id=experiment_id)
-    if row is None or not _sees(work, row) or not work.allows(Permission.RUN_READ, row[0]):
+    if row is None or not sees(work, row) or not work.allows(Permission.RUN_READ, row[0]):
         raise ExperimentNotFound
     project_id: UUID = row[0]
     work.require(Permission.RUN_WRITE, project_id)
@@ -101,10 +110,11 @@ def in_sight(work: Work | FastWork, row: Any) -> Any:
     Raises:
         RunNotFound: it would not.
     """
-    if row is None or not _sees(work, row):
+    if row is None or not sees(work, row):
         raise RunNotFound
     return row[:-1]
 
 
-def _sees(work: Work | FastWork, row: Any) -> bool:
+def sees(work: Work | FastWork, row: Any) -> bool:
+    """Of a row that begins with a project and ends with whether it is private."""
     return Sight.of(work.access).sees(row[0], private=row[-1] is Visibility.PRIVATE)

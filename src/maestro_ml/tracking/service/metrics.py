@@ -13,13 +13,14 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, case, cast, delete, s
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import EPOCH
 from maestro_ml.core.paging import Page, PageRequest
+from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
-from maestro_ml.tracking.models import LatestMetric, MetricChunk, Run
+from maestro_ml.tracking.models import LatestMetric, MetricChunk
 from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
-from maestro_ml.tracking.records import HeldRun, Point
-from maestro_ml.tracking.search.keyset import a_number_as_text, an_integer, batched, decode, encode
+from maestro_ml.tracking.records import HeldRun, Point, RunRow
+from maestro_ml.tracking.search.keyset import a_number_as_text, an_integer, decode, encode
 from maestro_ml.tracking.service import lookup
 
 MAX_HISTORY = 100_000
@@ -39,6 +40,11 @@ _ALL_NEWEST = Prepared(
     select(LatestMetric.key, *_AGE, LatestMetric.n_points)
     .where(*_OF_RUN)
     .order_by(LatestMetric.key)
+)
+_NEWEST_OF = Prepared(
+    select(LatestMetric.run_id, LatestMetric.key, *_AGE)
+    .where(LatestMetric.tenant_id == bindparam("tenant_id"), among(LatestMetric.run_id, "ids"))
+    .order_by(LatestMetric.run_id, LatestMetric.key)
 )
 _NEWEST = Prepared(
     select(LatestMetric.key, *_AGE, LatestMetric.n_points).where(
@@ -159,20 +165,17 @@ async def sampled(
     return [records[i * (n - 1) // (limit - 1)] for i in range(limit)]
 
 
-async def newest(work: Work, runs: Collection[Run]) -> dict[UUID, list[Point]]:
+async def newest(work: Work, runs: Collection[RunRow]) -> dict[UUID, list[Point]]:
     """The newest point of each metric of runs that the caller sees, by run and key."""
     for project_id in {run.project_id for run in runs}:
         work.require(Permission.RUN_READ, project_id)
-    found: dict[UUID, list[Point]] = {run.id: [] for run in runs}
-    for ids in batched(found):
-        query = select(LatestMetric.run_id, LatestMetric.key, *_AGE)
-        query = query.where(LatestMetric.run_id.in_(ids)).order_by(LatestMetric.key)
-        for run_id, key, step, at, value, nan in await work.session.execute(query):
-            found[run_id].append(_point(key, step, at, value, nan))
+    found: dict[UUID, list[Point]] = {}
+    for run_id, *point in await work.prepared.all(_NEWEST_OF, ids=[run.id for run in runs]):
+        found.setdefault(run_id, []).append(_point(*point))
     return found
 
 
-async def newest_of(work: Work | FastWork, run: Run) -> list[Point]:
+async def newest_of(work: Work | FastWork, run: RunRow) -> list[Point]:
     """The newest point of each metric of a run that the caller sees, by key."""
     work.require(Permission.RUN_READ, run.project_id)
     found = await work.prepared.all(_ALL_NEWEST, run_id=run.id)

@@ -11,6 +11,7 @@ from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
 from maestro_ml.core.ids import new_id
 from maestro_ml.core.paging import Page
+from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
@@ -23,26 +24,31 @@ from maestro_ml.tracking.errors import (
 )
 from maestro_ml.tracking.models import Experiment, Param, Run, RunStatus, RunTag
 from maestro_ml.tracking.names import a_name
-from maestro_ml.tracking.records import HeldRun, RunRecord
+from maestro_ml.tracking.records import HeldRun, Links, RunRecord, RunRow
 from maestro_ml.tracking.schemas import RunChange, RunCreate
-from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.search.pages import RUNS, page
 from maestro_ml.tracking.search.tree import Search
 from maestro_ml.tracking.service import links, lookup, metrics
 
 NAME_TAG = "mlflow.runName"  # clients read a run's name from either place
-_COLUMNS = (
-    *("project_id", "experiment_id", "name", "status", "start_time", "end_time", "user_name"),
-    *("created_by", "created_at", "deleted_at"),
-)
-_ONE = Prepared(lookup.with_project(*(getattr(Run, name) for name in _COLUMNS)))
+_COLUMNS = [getattr(Run, name) for name in RunRow._fields]
+_ONE = Prepared(lookup.with_project(Run.project_id, *_COLUMNS))
 _MINE: BindParameter[UUID] = bindparam("tenant_id")
+_MANY = Prepared(select(*_COLUMNS).where(Run.tenant_id == _MINE, among(Run.id, "ids")))
 _ID: BindParameter[UUID] = bindparam("run_id")
 _PARAMS, _TAGS = (
     Prepared(
         select(part.key, part.value)
         .where(part.tenant_id == _MINE, part.run_id == _ID)
         .order_by(part.key)
+    )
+    for part in (Param, RunTag)
+)
+_PARAMS_OF, _TAGS_OF = (
+    Prepared(
+        select(part.run_id, part.key, part.value)
+        .where(part.tenant_id == _MINE, among(part.run_id, "ids"))
+        .order_by(part.run_id, part.key)
     )
     for part in (Param, RunTag)
 )
@@ -81,7 +87,7 @@ async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
         "deleted_at": None,
     }
     await work.prepared.put(_ADD, [row])
-    run = Run(**row)
+    run = RunRow(*(row[name] for name in RunRow._fields))
     await set_tags(work, HeldRun(run.id, project_id, run.experiment_id, name), tags)
     return RunRecord(run, [], {}, dict(sorted(tags.items())))
 
@@ -89,10 +95,9 @@ async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
 async def get(work: Work | FastWork, id: UUID) -> RunRecord:
     """Read one, deleted or not. What the caller may not see is reported as missing."""
     row = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
-    if not work.allows(Permission.RUN_READ, row[0]):
+    run = RunRow(*row[1:])
+    if not work.allows(Permission.RUN_READ, run.project_id):
         raise RunNotFound
-    columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
-    run = Run(id=id, **columns)
     return RunRecord(
         run,
         await metrics.newest_of(work, run),
@@ -108,14 +113,13 @@ async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -
     Raises:
         FilterInvalid, Invalid: the search or its cursor cannot be followed.
     """
-    seen: list[UUID] = []
-    for ids in batched(experiment_ids):
-        query = select(Experiment.id, Experiment.project_id).where(Experiment.id.in_(ids))
-        for id, project_id in await work.session.execute(query):
-            if work.allows(Permission.RUN_READ, project_id):
-                seen.append(id)
+    seen = [
+        row[1]
+        for row in await work.prepared.all(lookup.EXPERIMENTS, ids=list(experiment_ids))
+        if lookup.sees(work, row) and work.allows(Permission.RUN_READ, row[0])
+    ]
     found = await page(work.session, RUNS, seen, wanted)
-    return Page(await _records(work, found.items), found.next_cursor)
+    return Page(await _records(work, found.items) if found.items else [], found.next_cursor)
 
 
 async def lock(work: Work, id: UUID) -> Run:
@@ -133,7 +137,7 @@ async def lock(work: Work, id: UUID) -> Run:
     return run
 
 
-async def update(work: Work, id: UUID, change: RunChange) -> Run:
+async def update(work: Work, id: UUID, change: RunChange) -> RunRow:
     """Change the state, the end or the name of a run.
 
     Raises:
@@ -152,7 +156,7 @@ async def update(work: Work, id: UUID, change: RunChange) -> Run:
         await publish(
             work, "run.finished", project_id=str(run.project_id), run_id=str(id), status=run.status
         )
-    return run
+    return RunRow(*(getattr(run, name) for name in RunRow._fields))
 
 
 async def delete(work: Work, id: UUID) -> None:
@@ -202,16 +206,19 @@ async def _any(work: Work, id: UUID) -> Run:
     return run
 
 
-async def _records(work: Work, runs: Sequence[Run]) -> list[RunRecord]:
-    newest = await metrics.newest(work, runs)
-    params: dict[UUID, dict[str, str]] = {run.id: {} for run in runs}
-    tags: dict[UUID, dict[str, str]] = {run.id: {} for run in runs}
-    for part, found in ((Param, params), (RunTag, tags)):
-        for ids in batched(found):
-            query = select(part.run_id, part.key, part.value).where(part.run_id.in_(ids))
-            for run_id, key, value in await work.session.execute(query.order_by(part.key)):
-                found[run_id][key] = value
-    linked = await links.of_runs(work, runs)
+async def _records(work: Work, ids: Sequence[UUID]) -> list[RunRecord]:
+    """Of runs that the caller sees, in that order."""
+    runs = {row[0]: RunRow(*row) for row in await work.prepared.all(_MANY, ids=ids)}
+    newest = await metrics.newest(work, runs.values())
+    linked = await links.of_runs(work, runs.values())
+    params: dict[UUID, dict[str, str]] = {id: {} for id in runs}
+    tags: dict[UUID, dict[str, str]] = {id: {} for id in runs}
+    for query, found in ((_PARAMS_OF, params), (_TAGS_OF, tags)):
+        for run_id, key, value in await work.prepared.all(query, ids=ids):
+            found[run_id][key] = value
+    none = Links()
     return [
-        RunRecord(run, newest[run.id], params[run.id], tags[run.id], linked[run.id]) for run in runs
+        RunRecord(runs[id], newest.get(id, ()), params[id], tags[id], linked.get(id, none))
+        for id in ids
+        if id in runs
     ]

@@ -1,0 +1,49 @@
+"""What each operator of a filter asks of a column."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from maestro_ml.tracking.errors import FilterInvalid
+from maestro_ml.tracking.search.tree import Comparison, Op
+
+MAX_PATTERN = 1_000
+
+
+def compare(column: Any, comparison: Comparison, dialect: str) -> Any:
+    return _OPERATIONS[comparison.op](column, comparison.value, dialect)
+
+
+def _like(column: Any, pattern: str, dialect: str) -> Any:
+    """With an eye to case on both databases, and `%` and `_` the only special characters."""
+    _check_pattern(pattern)
+    if dialect == "sqlite":
+        glob = "".join(_GLOB.get(char, char) for char in pattern)
+        return column.op("GLOB", is_comparison=True)(glob)
+    return column.like(pattern, escape="")
+
+
+def _ilike(column: Any, pattern: str, dialect: str) -> Any:
+    _check_pattern(pattern)
+    if dialect == "sqlite":  # its LIKE knows no case for A to Z, and no escape unless asked
+        return column.like(pattern)
+    return column.ilike(pattern, escape="")
+
+
+def _check_pattern(pattern: str) -> None:
+    if len(pattern) > MAX_PATTERN:
+        raise FilterInvalid(f"A pattern holds at most {MAX_PATTERN} characters")
+
+
+_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+_OPERATIONS: Mapping[Op, Callable[[Any, Any, str], Any]] = {
+    Op.EQ: lambda column, value, _: column == value,
+    Op.NE: lambda column, value, _: column != value,
+    Op.GT: lambda column, value, _: column > value,
+    Op.GE: lambda column, value, _: column >= value,
+    Op.LT: lambda column, value, _: column < value,
+    Op.LE: lambda column, value, _: column <= value,
+    Op.LIKE: _like,
+    Op.ILIKE: _ilike,
+    Op.IN: lambda column, value, _: column.in_(value),
+    Op.NOT_IN: lambda column, value, _: column.not_in(value),
+}
