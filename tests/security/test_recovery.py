@@ -313,7 +313,9 @@ async def test_of_forty_proofs_one_counts(http: httpx2.AsyncClient, cast: Cast) 
         ok(await http.post("/auth/email/resend", headers=bearer(who["token"])))
         token = (await mailed(http, cast, who["email"], "email.verify")).rpartition("#")[2]
         done = await race(http.post(VERIFY, json={"token": token}) for _ in EACH)
-        assert done == {204: 1, 401: AT_ONCE - 1}
+        # So many wrong ones, round after round, are more than the whole server takes.
+        assert done[204] == 1
+        assert done[401] + done[429] == AT_ONCE - 1
 
     await rounds(one)
 

@@ -73,6 +73,8 @@ def test_and_joins_comparisons(text: str, n: int) -> None:
 @pytest.mark.parametrize(
     ("text", "at"),
     [
+        ("\u2028", 0),
+        ("metrics.a = \u0663", 12),
         ("metrics.a = 1 OR metrics.b = 2", 14),
         ("metrics.a = 1 AND", 17),
         ("metrics.a = 1,", 13),

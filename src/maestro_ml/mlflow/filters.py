@@ -17,9 +17,9 @@ from maestro_ml.tracking.errors import FilterInvalid
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Operand, Order
 
 _TOKEN = re.compile(
-    r"""\s*(?:
+    r"""[ \t\r\n]*(?:
       (?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`)
-    | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
     | (?P<word>\w[\w\-/:.]*)
     | (?P<sign>!=|>=|<=|=|>|<|\(|\)|,|\.)
     | (?P<end>\Z)
