@@ -12,7 +12,7 @@ from maestro_ml.core.errors import Invalid
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk
-from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
+from maestro_ml.tracking.points import Record, Series, by_key, pack, packed, seal, unpack
 from maestro_ml.tracking.records import Told
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.service import logs, metrics
@@ -29,6 +29,9 @@ ODD: list[Record] = [
 ]
 
 
+EVEN: list[Record] = [(-(2**40) + n * 70_000, 2**50 - n, 0.5) for n in range(300)]
+
+
 def a_series(size: int, seed: int = 0) -> list[Record]:
     dice = random.Random(seed)
     return [(n, 1_700_000_000_000_000 + n * 1000, dice.random()) for n in range(size)]
@@ -39,24 +42,52 @@ async def told(work: Work, run: UUID, records: list[Record], key: str = "loss") 
 
 
 async def kept(work: Work, run: UUID, key: str = "loss") -> list[Record]:
-    return (await metrics.history(work, run, key, ALL)).items
+    return list((await metrics.history(work, run, key, ALL)).items)
 
 
-@pytest.mark.parametrize("records", [ODD, ODD[:1], a_series(2000), a_series(3)[::-1]])
+@pytest.mark.parametrize(
+    "records",
+    [ODD, ODD[:1], a_series(2000), a_series(3)[::-1], EVEN, a_series(9)[::-2], ODD[2:4] * 2],
+)
 def test_what_is_packed_or_sealed_is_what_comes_out(records: list[Record]) -> None:
     exact = [packed(record) for record in records]
-    for data, sealed in ((pack(records), False), (seal(records), True)):
-        assert [packed(record) for record in unpack(data, sealed=sealed)] == exact
+    for row in ((pack(records), False), (seal(Series.of(records)), True)):
+        assert [packed(record) for record in unpack([row, row])] == exact * 2
 
 
 def test_nan_goes_in_and_comes_out() -> None:
     records = [(1, 2, math.nan)]
-    for data, sealed in ((pack(records), False), (seal(records), True)):
-        assert [str(value) for _, _, value in unpack(data, sealed=sealed)] == ["nan"]
+    for row in ((pack(records), False), (seal(Series.of(records)), True)):
+        assert [str(value) for _, _, value in unpack([row])] == ["nan"]
+
+
+def test_points_of_one_batch_are_kept_once_by_key_in_the_order_of_their_arrival() -> None:
+    told: list[Record] = [(2, 1, 0.0), (1, 1, math.inf), (2, 1, -0.0), (2, 2, 0.0), (2, 1, 0.0)]
+    found = by_key([("a", record) for record in told] + [("b", told[0])])
+    assert [packed(record) for record in found["a"]] == [packed(record) for record in told[:4]]
+    assert list(found["b"]) == told[:1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_series_is_ordered_as_its_points_would_be(seed: int) -> None:
+    dice = random.Random(seed)
+    values = [0.5, 1.0, math.inf, -math.inf] + [math.nan] * (seed % 2)
+    records = [(dice.randrange(4), dice.randrange(4), dice.choice(values)) for _ in range(40)]
+    if seed % 3 == 0:
+        records.sort(key=lambda r: (r[1], r[0]))
+    series = Series.of(records)
+
+    def number(value: float) -> float:
+        return 0.0 if math.isnan(value) else value
+
+    by_time = sorted(records, key=lambda r: (r[1], r[0], math.isnan(r[2]), number(r[2])))
+    by_step = sorted(records, key=lambda r: (r[0], r[1], number(r[2]), math.isnan(r[2])))
+    assert [str(record) for record in series.by_time()] == [str(record) for record in by_time]
+    assert [str(record) for record in series.by_step()] == [str(record) for record in by_step]
 
 
 def test_an_even_series_takes_half_of_its_bytes() -> None:
-    assert len(seal(a_series(1024))) < len(pack(a_series(1024))) / 2
+    assert len(seal(Series.of(a_series(1024)))) < len(pack(a_series(1024))) / 2
 
 
 @pytest.mark.parametrize("at_once", [1, 63, 64, 65, 700, 1000])

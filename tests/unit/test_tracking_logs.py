@@ -10,6 +10,7 @@ from maestro_ml.core.errors import Invalid
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.tracking.errors import ParamChanged
+from maestro_ml.tracking.points import Record
 from maestro_ml.tracking.schemas import Batch, LogMetric, LogParam, SetTag
 from maestro_ml.tracking.service import logs, metrics, runs
 from support import caller
@@ -100,7 +101,8 @@ async def test_history_is_by_time_and_in_pages(work: Work) -> None:
     run = await a_run(work)
     points = [a_point(n, n // 2, seconds=-n) for n in range(7)]
     await logs.log_batch(work, run, Batch(metrics=points))
-    found, cursor = [], None
+    found: list[Record] = []
+    cursor = None
     while True:
         page = await metrics.history(work, run, "loss", PageRequest(3, cursor))
         found += page.items

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice, repeat
+from operator import floordiv
 from typing import Annotated
 from uuid import UUID
 
@@ -14,17 +16,17 @@ from maestro_ml.core.schemas import Text
 from maestro_ml.mlflow import wire
 from maestro_ml.mlflow.deps import Reading
 from maestro_ml.tracking.errors import RunNotFound
-from maestro_ml.tracking.points import Record
+from maestro_ml.tracking.points import Series, is_odd
 from maestro_ml.tracking.schemas import Int64
 from maestro_ml.tracking.service import metrics
 
 router = APIRouter(prefix="/metrics")
 MAX_BULK = 25_000
 _PART = 5_000  # points that are written at once: others have a turn
-_ENCODE = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
 
 
-class _Point(msgspec.Struct):
+class _Point(msgspec.Struct, gc=False):
     run_id: str
     key: str
     value: float | str
@@ -47,7 +49,7 @@ async def get_history_bulk(
     metric_key: Text,
     max_results: Annotated[Int64, Query(ge=1)] = MAX_BULK,
 ) -> Response:
-    found: list[tuple[UUID, Sequence[Record]]] = []
+    found: list[tuple[UUID, Series]] = []
     left = min(max_results, MAX_BULK)
     for id in _ids(sorted(run_id)):
         page = await metrics.history(here.work, id, metric_key, PageRequest(max(left, 1)))
@@ -79,14 +81,16 @@ def _ids(texts: list[str]) -> list[UUID]:
 
 
 def _answer(
-    key: str, found: Sequence[tuple[UUID, Sequence[Record]]], next_cursor: str | None = None
+    key: str, found: Sequence[tuple[UUID, Series]], next_cursor: str | None = None
 ) -> Response:
-    end = b"]}" if next_cursor is None else b'],"next_page_token":%b}' % _ENCODE(next_cursor)
-    if sum(len(records) for _, records in found) <= _PART:
+    end = (
+        b"]}" if next_cursor is None else b'],"next_page_token":%b}' % _ENCODER.encode(next_cursor)
+    )
+    if sum(len(series) for _, series in found) <= _PART:
         body = b"".join([b'{"metrics":[', *_parts(key, found), end])
         return Response(body, media_type="application/json")
 
-    async def written() -> AsyncIterator[bytes]:
+    async def written() -> AsyncIterator[bytes | memoryview]:
         yield b'{"metrics":['
         for part in _parts(key, found):
             yield part
@@ -96,15 +100,17 @@ def _answer(
     return StreamingResponse(written(), media_type="application/json")
 
 
-def _parts(key: str, found: Sequence[tuple[UUID, Sequence[Record]]]) -> Iterator[bytes]:
+def _parts(key: str, found: Sequence[tuple[UUID, Series]]) -> Iterator[memoryview]:
     """Points without the brackets around them all."""
-    comma = b""
-    for id, records in found:
-        run_id = id.hex
-        for start in range(0, len(records), _PART):
-            points = [
-                _Point(run_id, key, wire.double(value), at // 1000, step)
-                for step, at, value in records[start : start + _PART]
-            ]
-            yield comma + _ENCODE(points)[1:-1]
-            comma = b","
+    start = 1
+    for id, series in found:
+        odd = is_odd(series.values)
+        values = map(wire.double, series.values) if odd else series.values
+        millis = map(floordiv, series.times, repeat(1000))
+        points = map(_Point, repeat(id.hex), repeat(key), values, millis, series.steps)
+        while part := list(islice(points, _PART)):
+            buffer = bytearray()
+            _ENCODER.encode_into(part, buffer)
+            buffer[0] = ord(",")
+            yield memoryview(buffer)[start:-1]
+            start = 0

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from maestro_ml.tracking.models import Experiment, LoggedModel, Run
-from maestro_ml.tracking.points import Record
+from maestro_ml.tracking.points import Record, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,12 @@ class Point:
     value: float
     at: datetime
     step: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPage:
+    items: Series
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

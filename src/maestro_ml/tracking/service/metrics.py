@@ -1,10 +1,9 @@
 """Metric points. Every access to their tables is in this module."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +11,24 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, case, cast, delete, s
 
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import EPOCH
-from maestro_ml.core.paging import Page, PageRequest
+from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk, Run
-from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
-from maestro_ml.tracking.records import HeldRun, Point
+from maestro_ml.tracking.points import (
+    Age,
+    Record,
+    Series,
+    age,
+    is_odd,
+    pack,
+    packed,
+    place,
+    seal,
+    unpack,
+)
+from maestro_ml.tracking.records import HeldRun, Point, SeriesPage
 from maestro_ml.tracking.search.keyset import a_number_as_text, an_integer, batched, decode, encode
 from maestro_ml.tracking.service import lookup
 
@@ -75,7 +85,6 @@ _SET_NEWEST = Upsert(
     key=("run_id", "key"),
     change=("step", "at", "value", "is_nan", "n_points"),
 )
-_PLAIN_PLACE = itemgetter(1, 0, 2)
 _NEVER = 2**63 - 1
 _FEW = 8  # keys that are asked for one by one
 
@@ -96,12 +105,11 @@ async def append(
         records = await _unknown(work, run, key, sent, before)
         if not records:
             continue
-        newest = max(records, key=_age)
-        age, n = _age(newest), 0
+        newest, n = _newest(records), 0
         if before is not None:
-            age, n = max(age, before[0]), before[1]
+            newest, n = max(newest, before[0]), before[1]
         of = {"run_id": run.id, "key": key, "created_at": work.now}
-        step, at, value, is_nan = age
+        step, at, value, is_nan = newest
         number = {"n_points": n + len(records), "experiment_id": run.experiment_id}
         latest.append(of | number | {"step": step, "at": at, "value": value, "is_nan": is_nan})
         chunks.append(of | await _chunk(work, run, key, n, records))
@@ -111,7 +119,7 @@ async def append(
 
 async def history(
     work: Work | FastWork, run_id: UUID, key: str, request: PageRequest
-) -> Page[Record]:
+) -> SeriesPage:
     """The points of one metric, by time, then step, then value.
 
     Raises:
@@ -120,15 +128,14 @@ async def history(
     """
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
-    place = _placed(request.cursor) if request.cursor else None
-    since = 0 if place is None else place[1]
-    records = _in_order(await _all(work, run_id, key, since))
-    start = 0 if place is None else bisect_right(records, _place(place), key=_place)
-    end = start + request.limit
-    if end >= len(records):
-        return Page(records[start:])
-    step, at, value = records[end - 1]
-    return Page(records[start:end], encode((step, at, str(value))))
+    last = _placed(request.cursor) if request.cursor else None
+    series = (await _all(work, run_id, key, 0 if last is None else last[1])).by_time()
+    if last is not None:
+        series = series[bisect_right(series, place(last), key=place) :]
+    if request.limit >= len(series):
+        return SeriesPage(series)
+    step, at, value = series[request.limit - 1]
+    return SeriesPage(series[: request.limit], encode((step, at, str(value))))
 
 
 async def sampled(
@@ -137,7 +144,7 @@ async def sampled(
     key: str,
     limit: int,
     steps: tuple[int, int] | None = None,
-) -> list[Record]:
+) -> Series:
     """At most so many points of one metric, evenly out of all in those steps, by step, then time,
     then value: the first and the last are among them; of one, the last.
 
@@ -146,17 +153,16 @@ async def sampled(
     """
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
-    records = await _all(work, run_id, key)
-    records.sort(key=_age if _has_odd(records) else None)
+    series = (await _all(work, run_id, key)).by_step()
     if steps is not None:
         first, last = steps
-        records = [record for record in records if first <= record[0] <= last]
-    n = len(records)
+        series = series[bisect_left(series.steps, first) : bisect_right(series.steps, last)]
+    n = len(series)
     if n <= limit:
-        return records
+        return series
     if limit == 1:
-        return records[-1:]
-    return [records[i * (n - 1) // (limit - 1)] for i in range(limit)]
+        return series[-1:]
+    return Series.of([series[i * (n - 1) // (limit - 1)] for i in range(limit)])
 
 
 async def newest(work: Work, runs: Collection[Run]) -> dict[UUID, list[Point]]:
@@ -179,18 +185,16 @@ async def newest_of(work: Work | FastWork, run: Run) -> list[Point]:
     return [_point(key, step, at, value, nan) for key, step, at, value, nan, _ in found]
 
 
-async def _all(work: Work | FastWork, run_id: UUID, key: str, since: int = 0) -> list[Record]:
+async def _all(work: Work | FastWork, run_id: UUID, key: str, since: int = 0) -> Series:
     """The points, in the order of their arrival, of chunks that reach to that time."""
-    found = await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=since, last=_NEVER)
-    return [record for data, sealed in found for record in unpack(data, sealed=sealed)]
-
-
-_Age = tuple[int, int, float, bool]
+    return unpack(
+        await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=since, last=_NEVER)
+    )
 
 
 async def _held(
     work: Work | FastWork, run: HeldRun, keys: Collection[str]
-) -> dict[str, tuple[_Age, int]]:
+) -> dict[str, tuple[Age, int]]:
     """Age and number of the points of those keys that have any."""
     if len(keys) <= _FEW:
         rows = [
@@ -210,19 +214,20 @@ async def _unknown(
     run: HeldRun,
     key: str,
     sent: Sequence[Record],
-    before: tuple[_Age, int] | None,
+    before: tuple[Age, int] | None,
 ) -> Sequence[Record]:
     """Those that the run has not been told yet. What is newer than the newest is one of them."""
     if before is None:
         return sent
-    older = [record for record in sent if _age(record) <= before[0]]
+    newest = before[0]
+    older = [record for record in sent if record[0] <= newest[0] and age(record) <= newest]
     if not older:
         return sent
     times = [at for _, at, _ in older]
     rows = await work.prepared.all(
         _BETWEEN, run_id=run.id, key=key, first=min(times), last=max(times)
     )
-    known = {packed(record) for data, sealed in rows for record in unpack(data, sealed=sealed)}
+    known = {packed(record) for record in unpack((data, sealed) for data, sealed in rows)}
     return [record for record in sent if packed(record) not in known]
 
 
@@ -232,39 +237,24 @@ async def _chunk(
     """Where records go that come after `n` others: to the last chunk, into a new one, or, each
     time that so many have come together, into a large one with all since the last."""
     if n // LARGE == (n + len(records)) // LARGE:
-        return {"number": n // SMALL, "points": pack(records), "sealed": False, **_times(records)}
+        times = _times([at for _, at, _ in records])
+        return {"number": n // SMALL, "points": pack(records), "sealed": False, **times}
     first = n // LARGE * (LARGE // SMALL)
     grown = await work.prepared.all(_GROWN, run_id=run.id, key=key, number=first)
     if grown:
         await work.prepared.all(_DROP_GROWN, run_id=run.id, key=key, number=first)
-    whole = [record for _, data, sealed in grown for record in unpack(data, sealed=sealed)]
-    whole += records
+    whole = Series.of([*unpack((data, sealed) for _, data, sealed in grown), *records])
     number = grown[0][0] if grown else n // SMALL
-    return {"number": number, "points": seal(whole), "sealed": True, **_times(whole)}
+    return {"number": number, "points": seal(whole), "sealed": True, **_times(whole.times)}
 
 
-def _times(records: Sequence[Record]) -> dict[str, int]:
-    times = [at for _, at, _ in records]
+def _times(times: Sequence[int]) -> dict[str, int]:
     return {"first_at": min(times), "last_at": max(times)}
 
 
-def _age(record: Record) -> _Age:
-    step, at, value = record
-    return (step, at, 0.0, True) if math.isnan(value) else (step, at, value, False)
-
-
-def _place(record: Record) -> tuple[Any, ...]:
-    step, at, value = record
-    return (at, step, 1, 0.0) if math.isnan(value) else (at, step, 0, value)
-
-
-def _in_order(records: list[Record]) -> list[Record]:
-    return sorted(records, key=_place if _has_odd(records) else _PLAIN_PLACE)
-
-
-def _has_odd(records: list[Record]) -> bool:
-    """Whether a NaN may be among them, which nothing is greater or less than."""
-    return math.isnan(sum([value for _, _, value in records]))
+def _newest(records: Sequence[Record]) -> Age:
+    odd = is_odd([value for _, _, value in records])
+    return age(max(records, key=age if odd else None))
 
 
 def _point(key: str, step: int, at: int, value: float, is_nan: bool) -> Point:
