@@ -17,7 +17,7 @@ from maestro_ml.tracking.records import Told
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.service import logs, metrics
 from support import caller
-from support.tracking import ALL, a_run
+from support.tracking import a_run, history
 
 ODD: list[Record] = [
     (2**63 - 1, 0, 0.0),
@@ -42,7 +42,7 @@ async def told(work: Work, run: UUID, records: list[Record], key: str = "loss") 
 
 
 async def kept(work: Work, run: UUID, key: str = "loss") -> list[Record]:
-    return list((await metrics.history(work, run, key, ALL)).items)
+    return (await history(work, run, key))[0]
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ async def kept(work: Work, run: UUID, key: str = "loss") -> list[Record]:
 def test_what_is_packed_or_sealed_is_what_comes_out(records: list[Record]) -> None:
     exact = [packed(record) for record in records]
     for row in ((pack(records), False), (seal(Series.of(records)), True)):
-        assert [packed(record) for record in unpack([row, row])] == exact * 2
+        assert [packed(record) for record in unpack(*row)] == exact
 
 
 def test_nan_goes_in_and_comes_out() -> None:
     records = [(1, 2, math.nan)]
     for row in ((pack(records), False), (seal(Series.of(records)), True)):
-        assert [str(value) for _, _, value in unpack([row])] == ["nan"]
+        assert [str(value) for _, _, value in unpack(*row)] == ["nan"]
 
 
 def test_points_of_one_batch_are_kept_once_by_key_in_the_order_of_their_arrival() -> None:
@@ -126,6 +126,28 @@ async def test_points_of_any_order_are_kept_and_given_back_in_order(work: Work) 
     assert await kept(work, run) == series
 
 
+@pytest.mark.parametrize("at_once", [50, 1500])
+async def test_pages_and_samples_are_of_the_whole_however_the_points_came(
+    work: Work, at_once: int
+) -> None:
+    run = await a_run(work)
+    series = [(n // 2, n // 3 * 1000, n / 7) for n in range(3000)]
+    came = series[:1100] + random.Random(2).sample(series[1100:1900], 800) + series[1900:]
+    for records in batched(came, at_once):
+        await told(work, run, list(records))
+    for limit in (1024, 1100, 2999, 3000):
+        page, cursor = await history(work, run, request=PageRequest(limit))
+        found = list(page)
+        while cursor is not None:
+            page, cursor = await history(work, run, request=PageRequest(limit, cursor))
+            found += page
+        assert found == series
+    assert list(await metrics.sampled(work, run, "loss", 3)) == [series[i] for i in (0, 1499, 2999)]
+    some = await metrics.sampled(work, run, "loss", 1000, (520, 700))
+    assert list(some) == [record for record in series if 520 <= record[0] <= 700]
+    assert list(await metrics.sampled(work, run, "loss", 1, (0, 520))) == [series[1041]]
+
+
 async def test_zero_and_minus_zero_are_two_points_and_nan_is_one(work: Work) -> None:
     run = await a_run(work)
     for _ in range(2):
@@ -140,11 +162,9 @@ async def test_pages_hold_every_point_once(work: Work) -> None:
     found: list[Record] = []
     cursor = None
     while True:
-        page = await metrics.history(
-            work, run, "loss", PageRequest(3 if not found else 400, cursor)
-        )
-        found += page.items
-        cursor = page.next_cursor
+        request = PageRequest(3 if not found else 400, cursor)
+        page, cursor = await history(work, run, request=request)
+        found += page
         if cursor is None:
             break
     assert [str(value) for _, _, value in found[:4]] == ["2.0", "-inf", "inf", "nan"]

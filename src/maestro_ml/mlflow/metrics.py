@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from operator import floordiv
 from typing import Annotated
 from uuid import UUID
@@ -26,6 +26,9 @@ _PART = 5_000  # points that are written at once: others have a turn
 _ENCODER = msgspec.json.Encoder()
 
 
+_Found = tuple[UUID, Sequence[Series]]
+
+
 class _Point(msgspec.Struct, gc=False):
     run_id: str
     key: str
@@ -39,7 +42,7 @@ async def get_history(here: Reading, query: Annotated[wire.GetMetricHistory, Que
     limit = min(query.max_results or metrics.MAX_HISTORY, metrics.MAX_HISTORY)
     request = PageRequest(limit, query.page_token or None)
     found = await metrics.history(here.work, query.id, query.metric_key, request)
-    return _answer(query.metric_key, [(query.id, found.items)], found.next_cursor)
+    return _answer(query.metric_key, [(query.id, found.parts)], found.next_cursor)
 
 
 @router.get("/get-history-bulk")
@@ -49,12 +52,13 @@ async def get_history_bulk(
     metric_key: Text,
     max_results: Annotated[Int64, Query(ge=1)] = MAX_BULK,
 ) -> Response:
-    found: list[tuple[UUID, Series]] = []
+    found: list[_Found] = []
     left = min(max_results, MAX_BULK)
     for id in _ids(sorted(run_id)):
         page = await metrics.history(here.work, id, metric_key, PageRequest(max(left, 1)))
-        found.append((id, page.items[:left]))
-        left -= len(found[-1][1])
+        if left:  # without, the run must be there all the same
+            found.append((id, page.parts))
+            left -= _size(page.parts)
     return _answer(metric_key, found)
 
 
@@ -64,7 +68,7 @@ async def get_history_bulk_interval(
 ) -> Response:
     key, steps = query.metric_key, query.steps
     found = [
-        (id, await metrics.sampled(here.work, id, key, query.max_results, steps))
+        (id, [await metrics.sampled(here.work, id, key, query.max_results, steps)])
         for id in _ids(query.run_ids)
     ]
     return _answer(key, found)
@@ -80,13 +84,15 @@ def _ids(texts: list[str]) -> list[UUID]:
     return [id for id in known if id is not None]
 
 
-def _answer(
-    key: str, found: Sequence[tuple[UUID, Series]], next_cursor: str | None = None
-) -> Response:
+def _size(parts: Sequence[Series]) -> int:
+    return sum(map(len, parts))
+
+
+def _answer(key: str, found: Sequence[_Found], next_cursor: str | None = None) -> Response:
     end = (
         b"]}" if next_cursor is None else b'],"next_page_token":%b}' % _ENCODER.encode(next_cursor)
     )
-    if sum(len(series) for _, series in found) <= _PART:
+    if sum(_size(parts) for _, parts in found) <= _PART:
         body = b"".join([b'{"metrics":[', *_parts(key, found), end])
         return Response(body, media_type="application/json")
 
@@ -100,17 +106,19 @@ def _answer(
     return StreamingResponse(written(), media_type="application/json")
 
 
-def _parts(key: str, found: Sequence[tuple[UUID, Series]]) -> Iterator[memoryview]:
+def _parts(key: str, found: Sequence[_Found]) -> Iterator[memoryview]:
     """Points without the brackets around them all."""
     start = 1
-    for id, series in found:
-        odd = is_odd(series.values)
-        values = map(wire.double, series.values) if odd else series.values
-        millis = map(floordiv, series.times, repeat(1000))
-        points = map(_Point, repeat(id.hex), repeat(key), values, millis, series.steps)
-        while part := list(islice(points, _PART)):
+    for id, parts in found:
+        values = chain.from_iterable(
+            map(wire.double, part.values) if is_odd(part.values) else part.values for part in parts
+        )
+        millis = map(floordiv, chain.from_iterable(part.times for part in parts), repeat(1000))
+        steps = chain.from_iterable(part.steps for part in parts)
+        points = map(_Point, repeat(id.hex), repeat(key), values, millis, steps)
+        while some := list(islice(points, _PART)):
             buffer = bytearray()
-            _ENCODER.encode_into(part, buffer)
+            _ENCODER.encode_into(some, buffer)
             buffer[0] = ord(",")
             yield memoryview(buffer)[start:-1]
             start = 0

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise, starmap
+from itertools import accumulate, chain, islice, pairwise, starmap
 from operator import itemgetter, lt
 from typing import Any, overload
 
@@ -32,6 +32,17 @@ class Series(Sequence[Record]):
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Series":
         return cls(*zip(*records, strict=True))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Series"]) -> "Series":
+        """One after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            list(chain.from_iterable(part.steps for part in parts)),
+            list(chain.from_iterable(part.times for part in parts)),
+            list(chain.from_iterable(part.values for part in parts)),
+        )
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -98,17 +109,9 @@ def by_key(points: Iterable[tuple[str, Record]]) -> dict[str, Sequence[Record]]:
     return {key: _once(records) for key, records in found.items()}
 
 
-def unpack(chunks: Iterable[tuple[bytes, bool]]) -> Series:
-    """The points of rows, which are sealed or not, in the order in which they came."""
-    steps: list[int] = []
-    times: list[int] = []
-    values: list[float] = []
-    for data, sealed in chunks:
-        one = _unsealed(data) if sealed else Series.of(_RECORD.iter_unpack(data))
-        steps += one.steps
-        times += one.times
-        values += one.values
-    return Series(steps, times, values)
+def unpack(data: bytes, sealed: bool) -> Series:
+    """The points of a row, in the order in which they came."""
+    return _unsealed(data) if sealed else Series.of(_RECORD.iter_unpack(data))
 
 
 def seal(points: Series) -> bytes:
@@ -155,6 +158,8 @@ def _rising(first: Sequence[int], second: Sequence[int]) -> bool:
 
 
 def _grows(items: Sequence[Any]) -> bool:
+    if isinstance(items, range):
+        return items.step > 0
     return all(map(lt, items, islice(items, 1, None)))
 
 

@@ -21,7 +21,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPage:
-    items: Series
+    """Points in order, in the parts in which they are kept."""
+
+    parts: Sequence[Series]
     next_cursor: str | None = None
 
 

@@ -2,8 +2,9 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import accumulate, pairwise
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import EPOCH
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.hot import FastWork
-from maestro_ml.db.prepared import Prepared, Upsert
+from maestro_ml.db.prepared import Prepared, Row, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk, Run
 from maestro_ml.tracking.points import (
@@ -56,13 +57,13 @@ _NEWEST = Prepared(
     )
 )
 _BETWEEN = Prepared(
-    select(MetricChunk.points, MetricChunk.sealed)
+    select(MetricChunk.points, MetricChunk.sealed, MetricChunk.first_at, MetricChunk.last_at)
     .where(
         *_CHUNKS,
         MetricChunk.last_at >= bindparam("first", type_=BigInteger()),
         MetricChunk.first_at <= bindparam("last", type_=BigInteger()),
     )
-    .order_by(MetricChunk.number)
+    .order_by(MetricChunk.first_at, MetricChunk.number)
 )
 _FROM_NUMBER = MetricChunk.number >= bindparam("number", type_=BigInteger())
 _GROWN = Prepared(
@@ -129,13 +130,19 @@ async def history(
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
     last = _placed(request.cursor) if request.cursor else None
-    series = (await _all(work, run_id, key, 0 if last is None else last[1])).by_time()
-    if last is not None:
-        series = series[bisect_right(series, place(last), key=place) :]
-    if request.limit >= len(series):
-        return SeriesPage(series)
-    step, at, value = series[request.limit - 1]
-    return SeriesPage(series[: request.limit], encode((step, at, str(value))))
+    rows = await _between(work, run_id, key, first=0 if last is None else last[1])
+    parts: list[Series] = []
+    left = request.limit
+    for part in _by_time(rows):
+        later = part if last is None else part[bisect_right(part, place(last), key=place) :]
+        left -= len(later)
+        kept = later[:left] if left < 0 else later
+        if kept:
+            parts.append(kept)
+        if left < 0:
+            step, at, value = parts[-1][-1]
+            return SeriesPage(parts, encode((step, at, str(value))))
+    return SeriesPage(parts)
 
 
 async def sampled(
@@ -153,16 +160,19 @@ async def sampled(
     """
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
-    series = (await _all(work, run_id, key)).by_step()
+    parts = _by_step(await _between(work, run_id, key))
     if steps is not None:
         first, last = steps
-        series = series[bisect_left(series.steps, first) : bisect_right(series.steps, last)]
-    n = len(series)
+        parts = [
+            part[bisect_left(part.steps, first) : bisect_right(part.steps, last)] for part in parts
+        ]
+    starts = list(accumulate(map(len, parts), initial=0))
+    n = starts.pop()
     if n <= limit:
-        return series
-    if limit == 1:
-        return series[-1:]
-    return Series.of([series[i * (n - 1) // (limit - 1)] for i in range(limit)])
+        return Series.joined(parts)
+    places = [n - 1] if limit == 1 else [i * (n - 1) // (limit - 1) for i in range(limit)]
+    among = [bisect_right(starts, at) - 1 for at in places]
+    return Series.of([parts[i][at - starts[i]] for i, at in zip(among, places, strict=True)])
 
 
 async def newest(work: Work, runs: Collection[Run]) -> dict[UUID, list[Point]]:
@@ -185,11 +195,33 @@ async def newest_of(work: Work | FastWork, run: Run) -> list[Point]:
     return [_point(key, step, at, value, nan) for key, step, at, value, nan, _ in found]
 
 
-async def _all(work: Work | FastWork, run_id: UUID, key: str, since: int = 0) -> Series:
-    """The points, in the order of their arrival, of chunks that reach to that time."""
-    return unpack(
-        await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=since, last=_NEVER)
-    )
+async def _between(
+    work: Work | FastWork, run_id: UUID, key: str, first: int = 0, last: int = _NEVER
+) -> list[Row]:
+    """The chunks that reach into that time."""
+    return await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=first, last=last)
+
+
+def _by_time(rows: Sequence[Row]) -> Iterator[Series]:
+    """Their points in order, in parts: a chunk is read when its turn comes, with all those that
+    begin before it ends."""
+    together: list[Series] = []
+    end = 0
+    for data, sealed, first_at, last_at in rows:
+        if together and first_at > end:
+            yield Series.joined(together).by_time()
+            together = []
+        together.append(unpack(data, sealed))
+        end = max(end, last_at)
+    yield Series.joined(together).by_time()
+
+
+def _by_step(rows: Sequence[Row]) -> list[Series]:
+    """Their points in order, in parts if the chunks are."""
+    parts = [unpack(data, sealed).by_step() for data, sealed, _, _ in rows]
+    if all(before.steps[-1] < after.steps[0] for before, after in pairwise(parts)):
+        return parts
+    return [Series.joined(parts).by_step()]
 
 
 async def _held(
@@ -224,10 +256,8 @@ async def _unknown(
     if not older:
         return sent
     times = [at for _, at, _ in older]
-    rows = await work.prepared.all(
-        _BETWEEN, run_id=run.id, key=key, first=min(times), last=max(times)
-    )
-    known = {packed(record) for record in unpack((data, sealed) for data, sealed in rows)}
+    rows = await _between(work, run.id, key, min(times), max(times))
+    known = {packed(record) for data, sealed, _, _ in rows for record in unpack(data, sealed)}
     return [record for record in sent if packed(record) not in known]
 
 
@@ -243,7 +273,8 @@ async def _chunk(
     grown = await work.prepared.all(_GROWN, run_id=run.id, key=key, number=first)
     if grown:
         await work.prepared.all(_DROP_GROWN, run_id=run.id, key=key, number=first)
-    whole = Series.of([*unpack((data, sealed) for _, data, sealed in grown), *records])
+    before = [unpack(data, sealed) for _, data, sealed in grown]
+    whole = Series.joined([*before, Series.of(records)])
     number = grown[0][0] if grown else n // SMALL
     return {"number": number, "points": seal(whole), "sealed": True, **_times(whole.times)}
 
