@@ -10,8 +10,8 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, islice, pairwise, starmap
-from operator import itemgetter, lt
+from itertools import accumulate, chain, islice, starmap
+from operator import itemgetter, lt, sub
 from typing import Any, overload
 
 # A step, microseconds since 1970, and a value. NaN is a value like any other.
@@ -164,7 +164,7 @@ def _grows(items: Sequence[Any]) -> bool:
 
 
 def _differences(numbers: Sequence[int]) -> list[int]:
-    return [numbers[0], *(after - before for before, after in pairwise(numbers))]
+    return [numbers[0], *map(sub, islice(numbers, 1, None), numbers)]
 
 
 def _spread(numbers: Sequence[float], kind: str) -> bytes:
