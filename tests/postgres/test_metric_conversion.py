@@ -15,9 +15,9 @@ from maestro_ml.migrations import postgres
 from maestro_ml.migrations.drift import drift
 from maestro_ml.migrations.run import downgrade, on_connection, upgrade
 from maestro_ml.tracking.schemas import Batch
-from maestro_ml.tracking.service import logs, metrics, runs
+from maestro_ml.tracking.service import logs, runs
 from support.databases import PostgresDatabases, SqliteDatabases
-from support.tracking import ALL, a_point, a_run
+from support.tracking import a_point, a_run, history
 from support.world import ACME, caller
 
 KINDS: dict[str, Any] = {
@@ -72,14 +72,14 @@ async def test_points_of_before_are_kept_both_ways(
             found = {p.key: p.value for p in (await runs.get(work, run)).metrics}
             assert found == {"loss": 1499 / 7, "odd": 1.5}
             assert (await runs.get(work, empty)).metrics == []
-            history = await metrics.history(work, run, "loss", ALL)
-            assert [value for _, _, value in history.items] == [n / 7 for n in range(1500)]
-            odd = await metrics.history(work, run, "odd", ALL)
-            assert [str(value) for _, _, value in odd.items] == ["inf", "-inf", "nan", "1.5"]
+            loss, _ = await history(work, run)
+            assert [value for _, _, value in loss] == [n / 7 for n in range(1500)]
+            odd, _ = await history(work, run, "odd")
+            assert [str(value) for _, _, value in odd] == ["inf", "-inf", "nan", "1.5"]
             again = [a_point(n / 2, 2000 + n, seconds=n, key="loss") for n in range(700)]
             await logs.log_batch(work, run, Batch(metrics=again))
-            history = await metrics.history(work, run, "loss", ALL)
-            assert len(history.items) == 2200
+            loss, _ = await history(work, run)
+            assert len(loss) == 2200
         await engines.dispose()
         await downgrade(url, "0013")
 

@@ -12,12 +12,12 @@ from maestro_ml.core.errors import Invalid
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk
-from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
+from maestro_ml.tracking.points import Record, Series, by_key, pack, packed, seal, unpack
 from maestro_ml.tracking.records import Told
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.service import logs, metrics
 from support import caller
-from support.tracking import ALL, a_run
+from support.tracking import a_run, history
 
 ODD: list[Record] = [
     (2**63 - 1, 0, 0.0),
@@ -27,6 +27,9 @@ ODD: list[Record] = [
     (7, 1, 5e-324),
     (7, 1, 1.7976931348623157e308),
 ]
+
+
+EVEN: list[Record] = [(-(2**40) + n * 70_000, 2**50 - n, 0.5) for n in range(300)]
 
 
 def a_series(size: int, seed: int = 0) -> list[Record]:
@@ -39,24 +42,52 @@ async def told(work: Work, run: UUID, records: list[Record], key: str = "loss") 
 
 
 async def kept(work: Work, run: UUID, key: str = "loss") -> list[Record]:
-    return (await metrics.history(work, run, key, ALL)).items
+    return (await history(work, run, key))[0]
 
 
-@pytest.mark.parametrize("records", [ODD, ODD[:1], a_series(2000), a_series(3)[::-1]])
+@pytest.mark.parametrize(
+    "records",
+    [ODD, ODD[:1], a_series(2000), a_series(3)[::-1], EVEN, a_series(9)[::-2], ODD[2:4] * 2],
+)
 def test_what_is_packed_or_sealed_is_what_comes_out(records: list[Record]) -> None:
     exact = [packed(record) for record in records]
-    for data, sealed in ((pack(records), False), (seal(records), True)):
-        assert [packed(record) for record in unpack(data, sealed=sealed)] == exact
+    for row in ((pack(records), False), (seal(Series.of(records)), True)):
+        assert [packed(record) for record in unpack(*row)] == exact
 
 
 def test_nan_goes_in_and_comes_out() -> None:
     records = [(1, 2, math.nan)]
-    for data, sealed in ((pack(records), False), (seal(records), True)):
-        assert [str(value) for _, _, value in unpack(data, sealed=sealed)] == ["nan"]
+    for row in ((pack(records), False), (seal(Series.of(records)), True)):
+        assert [str(value) for _, _, value in unpack(*row)] == ["nan"]
+
+
+def test_points_of_one_batch_are_kept_once_by_key_in_the_order_of_their_arrival() -> None:
+    told: list[Record] = [(2, 1, 0.0), (1, 1, math.inf), (2, 1, -0.0), (2, 2, 0.0), (2, 1, 0.0)]
+    found = by_key([("a", record) for record in told] + [("b", told[0])])
+    assert [packed(record) for record in found["a"]] == [packed(record) for record in told[:4]]
+    assert list(found["b"]) == told[:1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_series_is_ordered_as_its_points_would_be(seed: int) -> None:
+    dice = random.Random(seed)
+    values = [0.5, 1.0, math.inf, -math.inf] + [math.nan] * (seed % 2)
+    records = [(dice.randrange(4), dice.randrange(4), dice.choice(values)) for _ in range(40)]
+    if seed % 3 == 0:
+        records.sort(key=lambda r: (r[1], r[0]))
+    series = Series.of(records)
+
+    def number(value: float) -> float:
+        return 0.0 if math.isnan(value) else value
+
+    by_time = sorted(records, key=lambda r: (r[1], r[0], math.isnan(r[2]), number(r[2])))
+    by_step = sorted(records, key=lambda r: (r[0], r[1], number(r[2]), math.isnan(r[2])))
+    assert [str(record) for record in series.by_time()] == [str(record) for record in by_time]
+    assert [str(record) for record in series.by_step()] == [str(record) for record in by_step]
 
 
 def test_an_even_series_takes_half_of_its_bytes() -> None:
-    assert len(seal(a_series(1024))) < len(pack(a_series(1024))) / 2
+    assert len(seal(Series.of(a_series(1024)))) < len(pack(a_series(1024))) / 2
 
 
 @pytest.mark.parametrize("at_once", [1, 63, 64, 65, 700, 1000])
@@ -95,6 +126,28 @@ async def test_points_of_any_order_are_kept_and_given_back_in_order(work: Work) 
     assert await kept(work, run) == series
 
 
+@pytest.mark.parametrize("at_once", [50, 1500])
+async def test_pages_and_samples_are_of_the_whole_however_the_points_came(
+    work: Work, at_once: int
+) -> None:
+    run = await a_run(work)
+    series = [(n // 2, n // 3 * 1000, n / 7) for n in range(3000)]
+    came = series[:1100] + random.Random(2).sample(series[1100:1900], 800) + series[1900:]
+    for records in batched(came, at_once):
+        await told(work, run, list(records))
+    for limit in (1024, 1100, 2999, 3000):
+        page, cursor = await history(work, run, request=PageRequest(limit))
+        found = list(page)
+        while cursor is not None:
+            page, cursor = await history(work, run, request=PageRequest(limit, cursor))
+            found += page
+        assert found == series
+    assert list(await metrics.sampled(work, run, "loss", 3)) == [series[i] for i in (0, 1499, 2999)]
+    some = await metrics.sampled(work, run, "loss", 1000, (520, 700))
+    assert list(some) == [record for record in series if 520 <= record[0] <= 700]
+    assert list(await metrics.sampled(work, run, "loss", 1, (0, 520))) == [series[1041]]
+
+
 async def test_zero_and_minus_zero_are_two_points_and_nan_is_one(work: Work) -> None:
     run = await a_run(work)
     for _ in range(2):
@@ -109,11 +162,9 @@ async def test_pages_hold_every_point_once(work: Work) -> None:
     found: list[Record] = []
     cursor = None
     while True:
-        page = await metrics.history(
-            work, run, "loss", PageRequest(3 if not found else 400, cursor)
-        )
-        found += page.items
-        cursor = page.next_cursor
+        request = PageRequest(3 if not found else 400, cursor)
+        page, cursor = await history(work, run, request=request)
+        found += page
         if cursor is None:
             break
     assert [str(value) for _, _, value in found[:4]] == ["2.0", "-inf", "inf", "nan"]

@@ -10,10 +10,11 @@ from maestro_ml.core.errors import Invalid
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.tracking.errors import ParamChanged
+from maestro_ml.tracking.points import Record
 from maestro_ml.tracking.schemas import Batch, LogMetric, LogParam, SetTag
-from maestro_ml.tracking.service import logs, metrics, runs
+from maestro_ml.tracking.service import logs, runs
 from support import caller
-from support.tracking import ALL, MILLIS, a_point, a_run, an_experiment
+from support.tracking import MILLIS, a_point, a_run, an_experiment, history
 
 
 async def newest_of(work: Work, run: UUID, key: str = "loss") -> float:
@@ -61,8 +62,8 @@ async def test_a_repeated_batch_changes_nothing(work: Work) -> None:
     await logs.log_batch(work, run, batch)
     twice = await runs.get(work, run)
     assert (once.params, once.tags) == (twice.params, twice.tags)
-    history = await metrics.history(work, run, "loss", ALL)
-    assert sorted(step for step, _, _ in history.items) == [0, 1, 2, 3, 4]
+    points, _ = await history(work, run)
+    assert sorted(step for step, _, _ in points) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -92,25 +93,25 @@ async def test_nan_is_a_value_like_any_other(work: Work) -> None:
     run = await a_run(work)
     await logs.log_batch(work, run, Batch(metrics=[a_point(1, 0), a_point(math.nan, 1)]))
     assert math.isnan(await newest_of(work, run))
-    history = await metrics.history(work, run, "loss", ALL)
-    assert [str(value) for _, _, value in history.items] == ["1.0", "nan"]
+    points, _ = await history(work, run)
+    assert [str(value) for _, _, value in points] == ["1.0", "nan"]
 
 
 async def test_history_is_by_time_and_in_pages(work: Work) -> None:
     run = await a_run(work)
     points = [a_point(n, n // 2, seconds=-n) for n in range(7)]
     await logs.log_batch(work, run, Batch(metrics=points))
-    found, cursor = [], None
+    found: list[Record] = []
+    cursor = None
     while True:
-        page = await metrics.history(work, run, "loss", PageRequest(3, cursor))
-        found += page.items
-        cursor = page.next_cursor
+        page, cursor = await history(work, run, request=PageRequest(3, cursor))
+        found += page
         if cursor is None:
             break
     assert [value for _, _, value in found] == [6, 5, 4, 3, 2, 1, 0]
     assert found[0][1] == (MILLIS - 6000) * 1000
     with pytest.raises(Invalid):
-        await metrics.history(work, run, "loss", PageRequest(3, "what"))
+        await history(work, run, request=PageRequest(3, "what"))
 
 
 async def test_writers_to_one_run_take_turns_and_lose_nothing(sessions: Sessions) -> None:
@@ -130,9 +131,9 @@ async def test_writers_to_one_run_take_turns_and_lose_nothing(sessions: Sessions
     await asyncio.gather(*(write(n) for n in range(6)))
     async with open_work(sessions, caller(), read_only=True) as work:
         record = await runs.get(work, run)
-        history = await metrics.history(work, run, "loss", ALL)
+        points, _ = await history(work, run)
         newest = await newest_of(work, run)
-    assert len(history.items) == 18
+    assert len(points) == 18
     assert newest == 5
     assert len(record.params) == 7
     assert len(record.metrics) == 7

@@ -20,15 +20,12 @@ Millis = Annotated[int, Meta(ge=0, le=MAX_MILLIS)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Metric(Struct):
+# Forbidden are those with more to say: about a model or a dataset, and not about a run alone.
+class Metric(Struct, gc=False, forbid_unknown_fields=True):
     key: Key
     value: float
     timestamp: Millis
     step: Int64 = 0
-    # What these say is not a run's alone.
-    model_id: str | None = None
-    dataset_name: str | None = None
-    dataset_digest: str | None = None
 
 
 class Param(Struct):
@@ -101,15 +98,14 @@ def told(
     """
     if len(metrics) + len(params) + len(tags) > schemas.MAX_BATCH:
         raise Unusual
-    for metric in metrics:
-        check_key(metric.key)
-        if metric.model_id or metric.dataset_name or metric.dataset_digest:
-            raise Unusual
+    points = by_key([(m.key, (m.step, m.timestamp * 1000, m.value)) for m in metrics])
+    for key in points:
+        check_key(key)
     found = {param.key: param.value for param in params}
     if len(found) < len(params):
         raise Unusual
     return Told(
-        metrics=by_key([(m.key, (m.step, m.timestamp * 1000, m.value)) for m in metrics]),
+        metrics=points,
         params=checked(found),
         tags=checked({tag.key: tag.value for tag in tags}),
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from maestro_ml.tracking.models import Experiment, LifecycleStage, LoggedModel, RunStatus
-from maestro_ml.tracking.points import Record
+from maestro_ml.tracking.points import Record, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,14 @@ class Point:
     value: float
     at: datetime
     step: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPage:
+    """Points in order, in the parts in which they are kept."""
+
+    parts: Sequence[Series]
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

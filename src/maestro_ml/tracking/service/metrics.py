@@ -1,10 +1,10 @@
 """Metric points. Every access to their tables is in this module."""
 
 import math
-from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from operator import itemgetter
+from itertools import accumulate, pairwise
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +12,25 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, case, cast, delete, s
 
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import EPOCH
-from maestro_ml.core.paging import Page, PageRequest
+from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
-from maestro_ml.db.prepared import Prepared, Upsert
+from maestro_ml.db.prepared import Prepared, Row, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk
-from maestro_ml.tracking.points import Record, pack, packed, seal, unpack
-from maestro_ml.tracking.records import HeldRun, Point, RunRow
+from maestro_ml.tracking.points import (
+    Age,
+    Record,
+    Series,
+    age,
+    is_odd,
+    pack,
+    packed,
+    place,
+    seal,
+    unpack,
+)
+from maestro_ml.tracking.records import HeldRun, Point, RunRow, SeriesPage
 from maestro_ml.tracking.search.keyset import a_number_as_text, an_integer, decode, encode
 from maestro_ml.tracking.service import lookup
 
@@ -52,13 +63,13 @@ _NEWEST = Prepared(
     )
 )
 _BETWEEN = Prepared(
-    select(MetricChunk.points, MetricChunk.sealed)
+    select(MetricChunk.points, MetricChunk.sealed, MetricChunk.first_at, MetricChunk.last_at)
     .where(
         *_CHUNKS,
         MetricChunk.last_at >= bindparam("first", type_=BigInteger()),
         MetricChunk.first_at <= bindparam("last", type_=BigInteger()),
     )
-    .order_by(MetricChunk.number)
+    .order_by(MetricChunk.first_at, MetricChunk.number)
 )
 _FROM_NUMBER = MetricChunk.number >= bindparam("number", type_=BigInteger())
 _GROWN = Prepared(
@@ -81,7 +92,6 @@ _SET_NEWEST = Upsert(
     key=("run_id", "key"),
     change=("step", "at", "value", "is_nan", "n_points"),
 )
-_PLAIN_PLACE = itemgetter(1, 0, 2)
 _NEVER = 2**63 - 1
 _FEW = 8  # keys that are asked for one by one
 
@@ -102,12 +112,11 @@ async def append(
         records = await _unknown(work, run, key, sent, before)
         if not records:
             continue
-        newest = max(records, key=_age)
-        age, n = _age(newest), 0
+        newest, n = _newest(records), 0
         if before is not None:
-            age, n = max(age, before[0]), before[1]
+            newest, n = max(newest, before[0]), before[1]
         of = {"run_id": run.id, "key": key, "created_at": work.now}
-        step, at, value, is_nan = age
+        step, at, value, is_nan = newest
         number = {"n_points": n + len(records), "experiment_id": run.experiment_id}
         latest.append(of | number | {"step": step, "at": at, "value": value, "is_nan": is_nan})
         chunks.append(of | await _chunk(work, run, key, n, records))
@@ -117,7 +126,7 @@ async def append(
 
 async def history(
     work: Work | FastWork, run_id: UUID, key: str, request: PageRequest
-) -> Page[Record]:
+) -> SeriesPage:
     """The points of one metric, by time, then step, then value.
 
     Raises:
@@ -126,15 +135,20 @@ async def history(
     """
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
-    place = _placed(request.cursor) if request.cursor else None
-    since = 0 if place is None else place[1]
-    records = _in_order(await _all(work, run_id, key, since))
-    start = 0 if place is None else bisect_right(records, _place(place), key=_place)
-    end = start + request.limit
-    if end >= len(records):
-        return Page(records[start:])
-    step, at, value = records[end - 1]
-    return Page(records[start:end], encode((step, at, str(value))))
+    last = _placed(request.cursor) if request.cursor else None
+    rows = await _between(work, run_id, key, first=0 if last is None else last[1])
+    parts: list[Series] = []
+    left = request.limit
+    for part in _by_time(rows):
+        later = part if last is None else part[bisect_right(part, place(last), key=place) :]
+        left -= len(later)
+        kept = later[:left] if left < 0 else later
+        if kept:
+            parts.append(kept)
+        if left < 0:
+            step, at, value = parts[-1][-1]
+            return SeriesPage(parts, encode((step, at, str(value))))
+    return SeriesPage(parts)
 
 
 async def sampled(
@@ -143,7 +157,7 @@ async def sampled(
     key: str,
     limit: int,
     steps: tuple[int, int] | None = None,
-) -> list[Record]:
+) -> Series:
     """At most so many points of one metric, evenly out of all in those steps, by step, then time,
     then value: the first and the last are among them; of one, the last.
 
@@ -152,17 +166,19 @@ async def sampled(
     """
     run = await lookup.seen(work, run_id)
     work.require(Permission.RUN_READ, run.project_id)
-    records = await _all(work, run_id, key)
-    records.sort(key=_age if _has_odd(records) else None)
+    parts = _by_step(await _between(work, run_id, key))
     if steps is not None:
         first, last = steps
-        records = [record for record in records if first <= record[0] <= last]
-    n = len(records)
+        parts = [
+            part[bisect_left(part.steps, first) : bisect_right(part.steps, last)] for part in parts
+        ]
+    starts = list(accumulate(map(len, parts), initial=0))
+    n = starts.pop()
     if n <= limit:
-        return records
-    if limit == 1:
-        return records[-1:]
-    return [records[i * (n - 1) // (limit - 1)] for i in range(limit)]
+        return Series.joined(parts)
+    places = [n - 1] if limit == 1 else [i * (n - 1) // (limit - 1) for i in range(limit)]
+    in_part = [bisect_right(starts, at) - 1 for at in places]
+    return Series.of([parts[i][at - starts[i]] for i, at in zip(in_part, places, strict=True)])
 
 
 async def newest(work: Work, runs: Collection[RunRow]) -> dict[UUID, list[Point]]:
@@ -182,18 +198,38 @@ async def newest_of(work: Work | FastWork, run: RunRow) -> list[Point]:
     return [_point(key, step, at, value, nan) for key, step, at, value, nan, _ in found]
 
 
-async def _all(work: Work | FastWork, run_id: UUID, key: str, since: int = 0) -> list[Record]:
-    """The points, in the order of their arrival, of chunks that reach to that time."""
-    found = await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=since, last=_NEVER)
-    return [record for data, sealed in found for record in unpack(data, sealed=sealed)]
+async def _between(
+    work: Work | FastWork, run_id: UUID, key: str, first: int = 0, last: int = _NEVER
+) -> list[Row]:
+    """The chunks that reach into that time."""
+    return await work.prepared.all(_BETWEEN, run_id=run_id, key=key, first=first, last=last)
 
 
-_Age = tuple[int, int, float, bool]
+def _by_time(rows: Sequence[Row]) -> Iterator[Series]:
+    """Their points in order, in parts: a chunk is read when its turn comes, with all those that
+    begin before it ends."""
+    together: list[Series] = []
+    end = 0
+    for data, sealed, first_at, last_at in rows:
+        if together and first_at > end:
+            yield Series.joined(together).by_time()
+            together = []
+        together.append(unpack(data, sealed))
+        end = max(end, last_at)
+    yield Series.joined(together).by_time()
+
+
+def _by_step(rows: Sequence[Row]) -> list[Series]:
+    """Their points in order, in parts if the chunks are."""
+    parts = [unpack(data, sealed).by_step() for data, sealed, _, _ in rows]
+    if all(before.steps[-1] < after.steps[0] for before, after in pairwise(parts)):
+        return parts
+    return [Series.joined(parts).by_step()]
 
 
 async def _held(
     work: Work | FastWork, run: HeldRun, keys: Collection[str]
-) -> dict[str, tuple[_Age, int]]:
+) -> dict[str, tuple[Age, int]]:
     """Age and number of the points of those keys that have any."""
     if len(keys) <= _FEW:
         rows = [
@@ -213,19 +249,18 @@ async def _unknown(
     run: HeldRun,
     key: str,
     sent: Sequence[Record],
-    before: tuple[_Age, int] | None,
+    before: tuple[Age, int] | None,
 ) -> Sequence[Record]:
     """Those that the run has not been told yet. What is newer than the newest is one of them."""
     if before is None:
         return sent
-    older = [record for record in sent if _age(record) <= before[0]]
+    newest = before[0]
+    older = [record for record in sent if record[0] <= newest[0] and age(record) <= newest]
     if not older:
         return sent
     times = [at for _, at, _ in older]
-    rows = await work.prepared.all(
-        _BETWEEN, run_id=run.id, key=key, first=min(times), last=max(times)
-    )
-    known = {packed(record) for data, sealed in rows for record in unpack(data, sealed=sealed)}
+    rows = await _between(work, run.id, key, min(times), max(times))
+    known = {packed(record) for data, sealed, _, _ in rows for record in unpack(data, sealed)}
     return [record for record in sent if packed(record) not in known]
 
 
@@ -235,39 +270,25 @@ async def _chunk(
     """Where records go that come after `n` others: to the last chunk, into a new one, or, each
     time that so many have come together, into a large one with all since the last."""
     if n // LARGE == (n + len(records)) // LARGE:
-        return {"number": n // SMALL, "points": pack(records), "sealed": False, **_times(records)}
+        times = _times([at for _, at, _ in records])
+        return {"number": n // SMALL, "points": pack(records), "sealed": False, **times}
     first = n // LARGE * (LARGE // SMALL)
     grown = await work.prepared.all(_GROWN, run_id=run.id, key=key, number=first)
     if grown:
         await work.prepared.all(_DROP_GROWN, run_id=run.id, key=key, number=first)
-    whole = [record for _, data, sealed in grown for record in unpack(data, sealed=sealed)]
-    whole += records
+    before = [unpack(data, sealed) for _, data, sealed in grown]
+    whole = Series.joined([*before, Series.of(records)])
     number = grown[0][0] if grown else n // SMALL
-    return {"number": number, "points": seal(whole), "sealed": True, **_times(whole)}
+    return {"number": number, "points": seal(whole), "sealed": True, **_times(whole.times)}
 
 
-def _times(records: Sequence[Record]) -> dict[str, int]:
-    times = [at for _, at, _ in records]
+def _times(times: Sequence[int]) -> dict[str, int]:
     return {"first_at": min(times), "last_at": max(times)}
 
 
-def _age(record: Record) -> _Age:
-    step, at, value = record
-    return (step, at, 0.0, True) if math.isnan(value) else (step, at, value, False)
-
-
-def _place(record: Record) -> tuple[Any, ...]:
-    step, at, value = record
-    return (at, step, 1, 0.0) if math.isnan(value) else (at, step, 0, value)
-
-
-def _in_order(records: list[Record]) -> list[Record]:
-    return sorted(records, key=_place if _has_odd(records) else _PLAIN_PLACE)
-
-
-def _has_odd(records: list[Record]) -> bool:
-    """Whether a NaN may be among them, which nothing is greater or less than."""
-    return math.isnan(sum([value for _, _, value in records]))
+def _newest(records: Sequence[Record]) -> Age:
+    odd = is_odd([value for _, _, value in records])
+    return age(max(records, key=age if odd else None))
 
 
 def _point(key: str, step: int, at: int, value: float, is_nan: bool) -> Point:
