@@ -13,6 +13,7 @@ the caller's, whatever the arguments say.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
+    Uuid,
     bindparam,
     inspect,
 )
@@ -232,4 +234,6 @@ def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
 def _result(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
     if isinstance(kind, Float):
         return None  # both drivers give a float; the type would ask which number was sent
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+    process = kind.dialect_impl(dialect).result_processor(dialect, None)
+    # The same few ids come in every request, and making one of a text takes as long as a statement.
+    return lru_cache(maxsize=1024)(process) if process and isinstance(kind, Uuid) else process
