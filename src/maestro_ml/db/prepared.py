@@ -19,6 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
+    CompoundSelect,
     Delete,
     Dialect,
     Float,
@@ -68,7 +69,10 @@ class Statement(ABC):
 class Prepared(Statement):
     """A select, an update or a delete."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | Update | Delete) -> None:
+    def __init__(
+        self,
+        statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]] | Update | Delete,
+    ) -> None:
         super().__init__()
         changed: Any = getattr(statement, "_values", None) or ()
         if "tenant_id" in {getattr(column, "key", column) for column in changed}:
@@ -138,7 +142,8 @@ class Compiled:
             else (None, _fixed(bind, dialect), None)
             for bind in binds
         ]
-        columns = statement.selected_columns if isinstance(statement, Select) else ()
+        reads = isinstance(statement, Select | CompoundSelect)
+        columns = statement.selected_columns if reads else ()
         self._results = [
             (i, process)
             for i, column in enumerate(columns)

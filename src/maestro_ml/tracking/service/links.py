@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, null, select
+from sqlalchemy import BindParameter, and_, bindparam, case, func, null, or_, select
 
 from maestro_ml.core.access import Permission
 from maestro_ml.db.hot import FastWork
@@ -45,6 +45,18 @@ _MODELS = Prepared(
     select(RunModel.direction, RunModel.model_id, RunModel.step)
     .where(RunModel.tenant_id == _MINE, RunModel.run_id == _RUN)
     .order_by(RunModel.created_at, RunModel.model_id)
+)
+
+
+# Whether there is anything to read of a run: of most there is not.
+LINKED = or_(
+    *(
+        select(link.run_id)
+        .where(link.tenant_id == _MINE, Run.tenant_id == _MINE, link.run_id == Run.id)
+        .correlate(Run)
+        .exists()
+        for link in (DatasetInput, RunModel)
+    )
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, bindparam, literal, select, union_all
 from sqlalchemy import update as changed
 
 from maestro_ml.audit.service import record
@@ -23,7 +23,7 @@ from maestro_ml.tracking.errors import (
 )
 from maestro_ml.tracking.models import Experiment, Param, Run, RunStatus, RunTag
 from maestro_ml.tracking.names import a_name
-from maestro_ml.tracking.records import HeldRun, RunRecord
+from maestro_ml.tracking.records import HeldRun, Links, RunRecord
 from maestro_ml.tracking.schemas import RunChange, RunCreate
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.search.pages import RUNS, page
@@ -35,16 +35,19 @@ _COLUMNS = (
     *("project_id", "experiment_id", "name", "status", "start_time", "end_time", "user_name"),
     *("created_by", "created_at", "deleted_at"),
 )
-_ONE = Prepared(lookup.with_project(*(getattr(Run, name) for name in _COLUMNS)))
+_ONE = Prepared(lookup.with_project(*(getattr(Run, name) for name in _COLUMNS), links.LINKED))
 _MINE: BindParameter[UUID] = bindparam("tenant_id")
 _ID: BindParameter[UUID] = bindparam("run_id")
-_PARAMS, _TAGS = (
-    Prepared(
-        select(part.key, part.value)
-        .where(part.tenant_id == _MINE, part.run_id == _ID)
-        .order_by(part.key)
-    )
-    for part in (Param, RunTag)
+_PARAMS, _TAGS = 0, 1
+_PARTS = Prepared(
+    union_all(
+        *(
+            select(literal(place).label("place"), part.key.label("key"), part.value).where(
+                part.tenant_id == _MINE, part.run_id == _ID
+            )
+            for place, part in ((_PARAMS, Param), (_TAGS, RunTag))
+        )
+    ).order_by("place", "key")
 )
 _ADD = Upsert(Run)
 _SET_TAG = Upsert(RunTag, key=("run_id", "key"), change=("value",))
@@ -88,18 +91,17 @@ async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
 
 async def get(work: Work | FastWork, id: UUID) -> RunRecord:
     """Read one, deleted or not. What the caller may not see is reported as missing."""
-    row = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
+    *row, linked = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
     if not work.allows(Permission.RUN_READ, row[0]):
         raise RunNotFound
     columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     run = Run(id=id, **columns)
-    return RunRecord(
-        run,
-        await metrics.newest_of(work, run),
-        dict(await work.prepared.all(_PARAMS, run_id=id)),
-        dict(await work.prepared.all(_TAGS, run_id=id)),
-        await links.of_run(work, run),
-    )
+    newest = await metrics.newest_of(work, run)
+    parts: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for place, key, value in await work.prepared.all(_PARTS, run_id=id):
+        parts[place][key] = value
+    found = await links.of_run(work, run) if linked else Links()
+    return RunRecord(run, newest, parts[_PARAMS], parts[_TAGS], found)
 
 
 async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -> Page[RunRecord]:
