@@ -165,15 +165,13 @@ class _Postgres:
             if connection.is_closed():
                 connection = await self._open()
             try:
-                found = await self._asked(connection, sql, values, tenant)
-            except asyncpg.PostgresError:
-                self._free.append(connection)
-                raise
-            except BaseException:
+                return await self._asked(connection, sql, values, tenant)
+            except asyncio.CancelledError:
                 connection.terminate()  # nobody knows how far it went
                 raise
-            self._free.append(connection)
-            return found
+            finally:
+                if not connection.is_closed():
+                    self._free.append(connection)
 
     async def _asked(
         self, connection: asyncpg.Connection, sql: str, values: list[Any], tenant: UUID | None

@@ -191,10 +191,7 @@ def _together(
     """In the connection's thread."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if len(group) == 1:
-            outcomes = [_Outcome(_result(dialect, group[0], connection))]
-        else:
-            outcomes = [_one(dialect, waiting, connection) for waiting in group]
+        outcomes = [_one(dialect, waiting, connection) for waiting in group]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -206,7 +203,7 @@ def _together(
 def _one(dialect: Dialect, waiting: _Waiting, connection: sqlite3.Connection) -> _Outcome:
     connection.execute("SAVEPOINT one")
     try:
-        result = _result(dialect, waiting, connection)
+        result = _driven(waiting.run(_SqliteRunner(connection, dialect, waiting.tenant)))
     except Exception as error:
         if not connection.in_transaction:  # the whole of it was given up
             raise
@@ -215,10 +212,6 @@ def _one(dialect: Dialect, waiting: _Waiting, connection: sqlite3.Connection) ->
         return _Outcome(error=error)
     connection.execute("RELEASE one")
     return _Outcome(result)
-
-
-def _result(dialect: Dialect, waiting: _Waiting, connection: sqlite3.Connection) -> Any:
-    return _driven(waiting.run(_SqliteRunner(connection, dialect, waiting.tenant)))
 
 
 def _driven(act: Coroutine[Any, Any, T]) -> T:
