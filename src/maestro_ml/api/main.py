@@ -228,6 +228,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is at /metrics
         redirect_slashes=False,  # a redirect would name whatever host the caller named
         generate_unique_id_function=lambda route: route.name,
     )

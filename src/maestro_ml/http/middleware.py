@@ -1,6 +1,7 @@
 """What happens to every request first, and to every answer last."""
 
 import asyncio
+import logging
 import re
 import time
 from ipaddress import ip_address, ip_network
@@ -16,7 +17,10 @@ from maestro_ml.http.entry import headers_of
 from maestro_ml.http.metrics import Metrics
 from maestro_ml.http.problems import answer, broken
 
-log = structlog.get_logger()
+# Both by name: to find the name of who logs takes longer than to make the rest of a head.
+_NAME = "maestro_ml.http"
+log = structlog.get_logger(_NAME)
+_levels = logging.getLogger(_NAME)
 _LONGEST_PATH = 300
 _LONGEST_AGENT = 300
 _SAFE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -82,13 +86,14 @@ class Edge:
         finally:
             seconds = time.perf_counter() - began
             self._metrics.answered(scope, status, seconds)
-            log.info(
-                "http.request",
-                method=scope["method"],
-                path=_path(scope),
-                status=status,
-                ms=round(seconds * 1000, 1),
-            )
+            if _levels.isEnabledFor(logging.INFO):
+                log.info(
+                    "http.request",
+                    method=scope["method"],
+                    path=_path(scope),
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                )
 
     def _address(self, scope: Scope) -> str | None:
         """The socket's; of a trusted proxy, the last address in its header that is none of them."""
