@@ -18,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 
 from maestro_ml.core.settings import Settings
-from maestro_ml.http import middleware, problems
+from maestro_ml.http import entry, middleware, problems
 from maestro_ml.http.metrics import Metrics
 from support.live import Cast, LiveServer, a_password, ok
 
@@ -118,11 +118,11 @@ def test_a_log_line_cannot_be_forged(cast: Cast, live: LiveServer) -> None:
 @pytest.mark.rows(66)
 async def test_a_body_that_drips_in_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, where nobody waits half a minute for it."""
-    monkeypatch.setattr(middleware, "BODY_PATIENCE", 0.2)
+    monkeypatch.setattr(entry, "BODY_PATIENCE", 0.2)
     settings = Settings(data=Path("never-opened"))
     app = FastAPI()
     problems.install(app, {})
-    app.add_middleware(middleware.BodyLimit)
+    app.add_middleware(entry.Entry, public=frozenset({"/anywhere"}))
     app.add_middleware(middleware.Edge, settings=settings, metrics=Metrics())
 
     async def drips() -> AsyncIterator[bytes]:

@@ -21,8 +21,9 @@ from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Runtime
+from maestro_ml.http.entry import Entry
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.middleware import Authentication, Edge
+from maestro_ml.http.middleware import Edge
 from maestro_ml.projects.models import ProjectMember
 from support.routing import include
 from support.world import OTHER, caller
@@ -80,7 +81,7 @@ async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> A
     app.state.runtime = Runtime(settings, sessions, authenticate)
     problems.install(app, {})
     include(app, *(("/api/v1", router) for router in routers))
-    app.add_middleware(Authentication)
+    app.add_middleware(Entry)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1") as http:

@@ -14,8 +14,9 @@ from maestro_ml.core.settings import Settings
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems, shortcuts
 from maestro_ml.http.deps import Runtime
+from maestro_ml.http.entry import Entry
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.middleware import Authentication, Bodiless, BodyLimit, Edge
+from maestro_ml.http.middleware import Bodiless, Edge
 from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import ROUTERS, STREAMED
@@ -47,9 +48,7 @@ def mlflow_app(
     app.state.blobs = Blobs.open(settings)
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     include(app, *ROUTERS.items())
-    shortcuts.install(app, ways)
-    app.add_middleware(BodyLimit, streamed=STREAMED)
-    app.add_middleware(Authentication)
+    app.add_middleware(Entry, streamed=STREAMED, ways=ways)
     app.add_middleware(Bodiless)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app

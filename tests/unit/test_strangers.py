@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from maestro_ml.http.middleware import Authentication
+from maestro_ml.http.entry import Entry
 
 LOGIN = "/api/v1/auth/login"
 MANY = 50
@@ -30,8 +30,9 @@ async def nothing() -> Message:
 async def nowhere(_: Message) -> None: ...
 
 
-def come(door: Authentication, method: str = "POST") -> asyncio.Task[Any]:
-    scope = {"type": "http", "method": method, "path": LOGIN}
+def come(door: Entry, method: str = "POST") -> asyncio.Task[Any]:
+    scope: Scope = {"type": "http", "method": method, "path": LOGIN, "http_version": "1.0"}
+    scope.update(raw_path=LOGIN.encode(), query_string=b"", headers=[])
 
     async def ask() -> None:
         await door(scope, nothing, nowhere)
@@ -41,7 +42,7 @@ def come(door: Authentication, method: str = "POST") -> asyncio.Task[Any]:
 
 async def test_of_many_one_comes_in_while_everybody_else_has_a_turn() -> None:
     inside = Inside()
-    door = Authentication(inside)
+    door = Entry(inside)
     strangers = [come(door) for _ in range(MANY)]
     for _ in range(4 * MANY):
         before = inside.entered
@@ -54,7 +55,7 @@ async def test_of_many_one_comes_in_while_everybody_else_has_a_turn() -> None:
 
 async def test_who_gives_up_at_the_door_holds_nobody_up() -> None:
     inside = Inside()
-    door = Authentication(inside)
+    door = Entry(inside)
     strangers = [come(door) for _ in range(MANY)]
     await asyncio.sleep(0)
     for one in strangers[: MANY // 2]:
@@ -67,7 +68,7 @@ async def test_who_gives_up_at_the_door_holds_nobody_up() -> None:
 
 async def test_who_asks_for_a_page_does_not_stand_in_line() -> None:
     inside = Inside()
-    door = Authentication(inside)
+    door = Entry(inside)
     readers = [come(door, "GET") for _ in range(MANY)]
     await asyncio.sleep(0)
     assert inside.entered == MANY

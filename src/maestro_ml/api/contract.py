@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from maestro_ml.http.middleware import is_public
+from maestro_ml.http.entry import is_public
 from maestro_ml.http.problems import declared
 
 PROBLEM = "application/problem+json"

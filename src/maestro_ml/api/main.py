@@ -33,11 +33,11 @@ from maestro_ml.core.settings_groups import Registration
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.db.work import Listener, Sessions, open_system_work
-from maestro_ml.http import problems, shortcuts
+from maestro_ml.http import problems
 from maestro_ml.http.deps import Running, Runtime
-from maestro_ml.http.hosts import Heads
+from maestro_ml.http.entry import DOCS, PUBLIC, Entry
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.middleware import DOCS, PUBLIC, Authentication, Bodiless, BodyLimit, Edge
+from maestro_ml.http.middleware import Bodiless, Edge
 from maestro_ml.identity import handlers as identity_handlers
 from maestro_ml.identity.erasing import delete_tenant
 from maestro_ml.identity.routes import (
@@ -228,6 +228,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is at /metrics
         redirect_slashes=False,  # a redirect would name whatever host the caller named
         generate_unique_id_function=lambda route: route.name,
     )
@@ -242,12 +243,15 @@ def create_app(
     app.state.metrics = Metrics()
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     _mount(app)
-    shortcuts.install(app, SHORTCUTS)
     public = PUBLIC | DOCS if settings.server.docs_public else PUBLIC
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, streamed=STREAMED)
-    app.add_middleware(Authentication, public=public)
-    app.add_middleware(Heads, settings=settings)
+    app.add_middleware(
+        Entry,
+        public_url=settings.server.public_url,
+        public=public,
+        streamed=STREAMED,
+        ways=SHORTCUTS,
+    )
     app.add_middleware(Bodiless)
     app.add_middleware(Edge, settings=settings, metrics=app.state.metrics)
     app.add_middleware(Starting)

@@ -78,6 +78,16 @@ class Rule:
     scope: Scope
     session_only: bool = False  # an API key may not, whatever its scope
     platform: bool = False  # above tenants: only a platform admin
+    # Every request asks: what reaches far enough is found once.
+    roles: frozenset[Role] = field(init=False)
+    scopes: frozenset[Scope] = field(init=False)
+
+    def __post_init__(self) -> None:
+        least = self.role
+        roles = () if least is None else (one for one in Role if one.rank >= least.rank)
+        object.__setattr__(self, "roles", frozenset(roles))
+        scopes = (one for one in Scope if one.rank >= self.scope.rank)
+        object.__setattr__(self, "scopes", frozenset(scopes))
 
 
 RULES: Mapping[Permission, Rule] = {
@@ -145,17 +155,17 @@ class Access:
 
     def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
         rule = RULES[permission]
-        too_low = all(scope.rank < rule.scope.rank for scope in self.scopes)
-        if too_low or (rule.session_only and self.api_key_id is not None):
+        if self.scopes.isdisjoint(rule.scopes):
+            return False
+        if rule.session_only and self.api_key_id is not None:
             return False
         if rule.platform:
             return self.platform_admin
         if not self._listed(permission, project_id):
             return False
-        if rule.role is None:
+        if rule.role is None or self.role in rule.roles:
             return True
-        held = [self.role, self.project_roles.get(project_id) if project_id else None]
-        return any(role is not None and role.rank >= rule.role.rank for role in held)
+        return project_id is not None and self.project_roles.get(project_id) in rule.roles
 
     def _listed(self, permission: Permission, project_id: UUID | None) -> bool:
         """Whether a key's list of projects, if it has one, leaves this open."""

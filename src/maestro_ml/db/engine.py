@@ -78,6 +78,11 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]
 
     prelude = ""
 
+    def taken(self) -> bool:
+        """Out of the pool, with nothing left of whoever had it. False: the server went away."""
+        self.prelude = ""
+        return not self.is_closed()
+
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         if not self.prelude or not query.startswith("BEGIN"):
             return await super().execute(query, *args, timeout=timeout)
@@ -103,9 +108,7 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "checkout")
     def checkout(dbapi: Any, _: Any, __: Any) -> None:
-        connection: PostgresConnection = dbapi.driver_connection
-        connection.prelude = ""
-        if connection.is_closed():  # the server went away: the pool opens another one
+        if not dbapi.driver_connection.taken():  # the pool opens another one
             raise DisconnectionError
 
     event.listen(engine.sync_engine, "handle_error", translate)

@@ -156,47 +156,45 @@ class _Postgres:
     def __init__(self, url: URL, dialect: Dialect) -> None:
         _, options = dialect.create_connect_args(url)
         self._options = {k: v for k, v in options.items() if not k.startswith("prepared_statement")}
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._free: list[asyncpg.Connection] = []
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
 
+    # Not the driver's pool: to give a connection back there takes longer than to ask it.
     async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> Any:
-        pool = self._pool or await self._open()
-        async with pool.acquire() as connection:
-            if tenant is None:
-                return await connection.fetch(sql, *values)
-            async with connection.transaction(readonly=True):
-                await connection.execute(words_for(tenant))
-                return await connection.fetch(sql, *values)
+        async with self._turns:
+            connection = self._free.pop() if self._free else await self._open()
+            if connection.is_closed():
+                connection = await self._open()
+            try:
+                return await self._asked(connection, sql, values, tenant)
+            except asyncio.CancelledError:
+                connection.terminate()  # nobody knows how far it went
+                raise
+            finally:
+                if not connection.is_closed():
+                    self._free.append(connection)
 
-    async def _open(self) -> Any:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    **self._options,
-                    min_size=0,  # to keep one open it would retry, and log, while there is none
-                    max_size=_CONNECTIONS,
-                    timeout=CONNECT_TIMEOUT,
-                    init=_speak_json,
-                    reset=_nothing_to_reset,
-                    server_settings={
-                        "role": "maestro_system",
-                        "default_transaction_read_only": "on",
-                    },
-                )
-            return self._pool
+    async def _asked(
+        self, connection: asyncpg.Connection, sql: str, values: list[Any], tenant: UUID | None
+    ) -> Any:
+        if tenant is None:
+            return await connection.fetch(sql, *values)
+        async with connection.transaction(readonly=True):
+            await connection.execute(words_for(tenant))
+            return await connection.fetch(sql, *values)
+
+    async def _open(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(
+            **self._options,
+            timeout=CONNECT_TIMEOUT,
+            server_settings={"role": "maestro_system", "default_transaction_read_only": "on"},
+        )
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(
+                kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+            )
+        return connection
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
-
-
-async def _speak_json(connection: asyncpg.Connection) -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
-        )
-
-
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """Only selects run here, and what a tenant's call sets ends with its transaction."""
+        while self._free:
+            await self._free.pop().close()

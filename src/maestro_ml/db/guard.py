@@ -101,7 +101,7 @@ def check_statement(statement: ClauseElement, parameters: Any, tenant: UUID) -> 
     return met | {entity.mapper for entity in target}
 
 
-def unheld_tables(statement: Select[Any] | Update | Delete) -> frozenset[str]:
+def unheld_tables(statement: SelectBase | Update | Delete) -> frozenset[str]:
     """The tenant tables that no `tenant_id == bindparam("tenant_id")` keeps inside a tenant."""
     unheld: set[str] = set()
     for part in iterate(statement):

@@ -29,6 +29,7 @@ from maestro_ml.core.errors import Forbidden
 from maestro_ml.db.engine import READ_LIMIT, Engines
 from maestro_ml.db.fast import FAILURES, SqliteReader
 from maestro_ml.db.faults import away, meaning
+from maestro_ml.db.pool import driver_of
 from maestro_ml.db.prepared import Prepared, Row, Runner, Upsert
 from maestro_ml.db.tenants import words_for
 
@@ -142,8 +143,7 @@ class _Sqlite:
         group: list[_Waiting] = []
         try:
             while self._waiting:
-                async with self._engines.writing.connect() as connection:
-                    driver: Any = (await connection.get_raw_connection()).driver_connection
+                async with driver_of(self._engines.writing) as driver:
                     group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                     outcomes = await driver.transact(partial(_together, self._dialect, group))
                 for waiting, outcome in zip(group, outcomes, strict=True):
@@ -246,6 +246,7 @@ class _SqliteRunner(Runner):
 class _Postgres:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self._dialect = engines.writing.dialect
 
     async def read(self, tenant: UUID, run: _Run) -> Any:
         limit = f"; SET LOCAL statement_timeout = {int(READ_LIMIT * 1000)}"
@@ -255,19 +256,20 @@ class _Postgres:
         return await self._within(f"BEGIN; {words_for(tenant)}", tenant, run)
 
     async def _within(self, begin: str, tenant: UUID, run: _Run) -> Any:
-        async with self._engines.writing.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
+        async with driver_of(self._engines.writing) as driver:
             try:
                 await driver.execute(begin)
-                result = await run(_PostgresRunner(driver, connection.dialect, tenant))
+                result = await run(_PostgresRunner(driver, self._dialect, tenant))
                 await driver.execute("COMMIT")
+            except asyncio.CancelledError:
+                driver.terminate()  # nobody knows how far it went
+                raise
             except BaseException:
                 if driver.is_in_transaction():
                     try:
                         await driver.execute("ROLLBACK")
                     except FAILURES:
-                        await connection.invalidate()
+                        driver.terminate()
                 raise
             return result
 

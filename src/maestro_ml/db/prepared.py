@@ -13,17 +13,20 @@ the caller's, whatever the arguments say.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
+    CompoundSelect,
     Delete,
     Dialect,
     Float,
     Select,
     Table,
     Update,
+    Uuid,
     bindparam,
     inspect,
 )
@@ -66,7 +69,10 @@ class Statement(ABC):
 class Prepared(Statement):
     """A select, an update or a delete."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | Update | Delete) -> None:
+    def __init__(
+        self,
+        statement: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]] | Update | Delete,
+    ) -> None:
         super().__init__()
         changed: Any = getattr(statement, "_values", None) or ()
         if "tenant_id" in {getattr(column, "key", column) for column in changed}:
@@ -136,7 +142,8 @@ class Compiled:
             else (None, _fixed(bind, dialect), None)
             for bind in binds
         ]
-        columns = statement.selected_columns if isinstance(statement, Select) else ()
+        reads = isinstance(statement, Select | CompoundSelect)
+        columns = statement.selected_columns if reads else ()
         self._results = [
             (i, process)
             for i, column in enumerate(columns)
@@ -232,4 +239,6 @@ def _bound(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
 def _result(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
     if isinstance(kind, Float):
         return None  # both drivers give a float; the type would ask which number was sent
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+    process = kind.dialect_impl(dialect).result_processor(dialect, None)
+    # The same few ids come in every request, and making one of a text takes as long as a statement.
+    return lru_cache(maxsize=1024)(process) if process and isinstance(kind, Uuid) else process

@@ -66,6 +66,10 @@ class SqliteConnection(aiosqlite.Connection):
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
 
+    def taken(self) -> bool:
+        """Out of the pool. False: it is closed."""
+        return self._running and self._connection is not None
+
     async def in_thread(self, run: Callable[[], None]) -> None:
         self._ended = False
         await self._execute(run)  # type: ignore[no-untyped-call]

@@ -6,11 +6,11 @@ from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from maestro_ml.core.hosts import is_loopback
 from maestro_ml.core.settings import Settings
-from maestro_ml.http.problems import BadRequest, HeadTooLarge, Misdirected, answer
+from maestro_ml.http.problems import BadRequest, HeadTooLarge, Misdirected
 
 MAX_HEAD = 2**16
 MOST_HEADERS = 200
@@ -25,20 +25,13 @@ class Heads:
     taken for one of our own.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self.app = app
-        self._public = urlsplit(settings.server.public_url or "").hostname
+    def __init__(self, public_url: str | None) -> None:
+        self._public = urlsplit(public_url or "").hostname
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            try:
-                self._check(scope)
-            except BadRequest as refused:
-                await answer(Request(scope), refused)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-    def _check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> None:
+        """Raises:
+        BadRequest: it is not for us, or not as heads are.
+        """
         headers = scope["headers"]
         size = len(scope["raw_path"]) + len(scope["query_string"])
         hosts: list[bytes] = []

@@ -25,13 +25,21 @@ class Metrics:
             registry=self.registry,
         )
 
+        # To find them by their labels takes longer than to count.
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         # The route of a router that was included knows its own part of the address only.
         whole = scope.get("fastapi", {}).get("effective_route_context", scope.get("route"))
         route = getattr(whole, "path", "(none)")
         method = scope["method"] if scope["method"] in _METHODS else "(other)"
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        key = (method, route, status)
+        counted = self._counted.get(key)
+        if counted is None:
+            requests = self._requests.labels(method, route, str(status))
+            counted = self._counted[key] = (requests, self._seconds.labels(method, route))
+        counted[0].inc()
+        counted[1].observe(seconds)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

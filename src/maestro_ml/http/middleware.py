@@ -1,59 +1,26 @@
-"""What happens to every request before a byte of its body is read, and to every answer."""
+"""What happens to every request first, and to every answer last."""
 
 import asyncio
+import logging
 import re
 import time
-from codecs import BOM_UTF8
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 import structlog
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maestro_ml.core.context import Origin, origin
-from maestro_ml.core.errors import Invalid, MaestroError
 from maestro_ml.core.ids import new_id
 from maestro_ml.core.settings import Settings
-from maestro_ml.http.deps import Runtime
+from maestro_ml.http.entry import headers_of
 from maestro_ml.http.metrics import Metrics
-from maestro_ml.http.problems import (
-    BadRequest,
-    BodyEncoded,
-    BodyTooLarge,
-    BodyTooSlow,
-    answer,
-    broken,
-)
+from maestro_ml.http.problems import answer, broken
 
-log = structlog.get_logger()
-# Nobody has to be somebody for these. `/metrics` asks for a token of its own.
-PUBLIC = frozenset(
-    {
-        *("/health", "/health/ready", "/version", "/metrics", "/.well-known/jwks.json"),
-        *(f"/api/v1/auth/{verb}" for verb in ("register", "login", "refresh", "setup", "health")),
-        *("/api/v1/auth/invitations/read", "/api/v1/auth/invitations/accept"),
-        *(f"/api/v1/auth/login/mfa{step}" for step in ("", "/enrol", "/confirm")),
-        *(
-            "/api/v1/auth/password/forgot",
-            "/api/v1/auth/password/reset",
-            "/api/v1/auth/email/verify",
-        ),
-        *("/api/v1/auth/device", "/api/v1/auth/device/token"),
-        *("/", "/device", "/reset-password", "/verify-email", "/invitation"),
-    }
-)
-# All of these: the names in their paths are not known beforehand.
-PUBLIC_BELOW = (
-    *("/api/v1/auth/oidc/", "/pages/"),
-    # Whoever adds a part of an upload shows the upload's own secret.
-    *(f"/{api}/2.0/mlflow-artifacts/mpu/parts/" for api in ("api", "ajax-api")),
-)
-DOCS = frozenset({"/docs", "/openapi.json"})
-MAX_BODY = 2**20
-BODY_PATIENCE = 30.0  # seconds for a whole body of that size
-_NO_TEXT = "A JSON body must be UTF-8, without a byte order mark."
+# Both by name: to find the name of who logs takes longer than to make the rest of a head.
+_NAME = "maestro_ml.http"
+log = structlog.get_logger(_NAME)
+_levels = logging.getLogger(_NAME)
 _LONGEST_PATH = 300
 _LONGEST_AGENT = 300
 _SAFE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -71,11 +38,6 @@ _NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _HSTS = "max-age=31536000"
 
 
-def is_public(path: str, public: frozenset[str] = PUBLIC) -> bool:
-    """Whether nobody has to be somebody there."""
-    return path in public or path.startswith(PUBLIC_BELOW)
-
-
 class Edge:
     """Outermost: the request's id, its line in the log, the headers of its answer, and the one
     place where a bug becomes an answer."""
@@ -84,22 +46,23 @@ class Edge:
         self.app = app
         self._metrics = metrics
         self._proxies = [ip_network(one, strict=False) for one in settings.server.trusted_proxies]
-        self._headers = dict(HEADERS)
+        headers = dict(HEADERS)
         if settings.server.ssl_certfile is not None:
-            self._headers["strict-transport-security"] = _HSTS
+            headers["strict-transport-security"] = _HSTS
         if settings.dev:
-            self._headers["x-maestro-mode"] = "dev"
+            headers["x-maestro-mode"] = "dev"
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
-        sent = request.headers.get("x-request-id", "")
+        headers = headers_of(scope)
+        sent = headers.get(b"x-request-id", b"").decode("latin-1")
         id = sent if _SAFE_ID.fullmatch(sent) else new_id().hex
-        request.state.request_id = id
-        agent = _visible(request.headers.get("user-agent", ""), _LONGEST_AGENT)
-        origin.set(Origin(request_id=id, ip=self._address(request), user_agent=agent or None))
+        scope.setdefault("state", {})["request_id"] = id
+        agent = _visible(headers.get(b"user-agent", b"").decode("latin-1"), _LONGEST_AGENT)
+        origin.set(Origin(request_id=id, ip=self._address(scope), user_agent=agent or None))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=id)
         status, began = 0, time.perf_counter()
@@ -108,10 +71,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = id
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                own = [*message["headers"], (b"x-request-id", id.encode())]
+                named = {name for name, _ in own}
+                own += [one for one in self._headers if one[0] not in named]
+                message = {**message, "headers": own}
             await send(message)
 
         try:
@@ -119,25 +82,27 @@ class Edge:
         except Exception:
             log.exception("http.broken", method=scope["method"], path=_path(scope))
             if not status:
-                await answer(request, broken())(scope, receive, stamped)
+                await answer(Request(scope), broken())(scope, receive, stamped)
         finally:
             seconds = time.perf_counter() - began
             self._metrics.answered(scope, status, seconds)
-            log.info(
-                "http.request",
-                method=scope["method"],
-                path=_path(scope),
-                status=status,
-                ms=round(seconds * 1000, 1),
-            )
+            if _levels.isEnabledFor(logging.INFO):
+                log.info(
+                    "http.request",
+                    method=scope["method"],
+                    path=_path(scope),
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                )
 
-    def _address(self, request: Request) -> str | None:
+    def _address(self, scope: Scope) -> str | None:
         """The socket's; of a trusted proxy, the last address in its header that is none of them."""
-        if request.client is None:
+        client = scope.get("client")
+        if client is None:
             return None
-        address = request.client.host
+        address: str = client[0]
         if self._proxies and self._trusted(address):
-            hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+            hops = ",".join(Request(scope).headers.getlist("x-forwarded-for")).split(",")
             for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
                 if not _is_address(hop):
                     break
@@ -184,130 +149,11 @@ class Bodiless:
             scope.update({name: found for name, found in inner.items() if name not in scope})
 
 
-class Authentication:
-    """Everybody is somebody, except on the few public addresses. There strangers come in one by
-    one: of a hundred who guess at once, those who are known wait for one and not for all."""
-
-    def __init__(self, app: ASGIApp, *, public: frozenset[str] = PUBLIC) -> None:
-        self.app = app
-        self._public = public
-        self._door = asyncio.Lock()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_public(scope["path"], self._public):
-            if scope["method"] == "POST":
-                async with self._door:  # is held for nothing else, so nobody can hold it up
-                    await asyncio.sleep(0)  # everybody else has had a turn
-        elif scope["type"] == "http":
-            request = Request(scope)
-            runtime: Runtime = request.app.state.runtime
-            try:
-                access = await runtime.authenticate(request)
-                await runtime.admit(access)
-            except MaestroError as error:
-                await answer(request, error)(scope, receive, send)
-                return
-            request.state.access = access
-            structlog.contextvars.bind_contextvars(
-                tenant_id=None if access.tenant_id is None else str(access.tenant_id),
-                actor_id=str(access.actor_id),
-            )
-        await self.app(scope, receive, send)
-
-
-class BodyLimit:
-    """Reads a body whole, up to a size and for so long, before anything is done about it. What is
-    PUT where `streamed` says so is for the route to read, as it arrives."""
-
-    def __init__(
-        self, app: ASGIApp, *, limit: int = MAX_BODY, streamed: tuple[str, ...] = ()
-    ) -> None:
-        self.app = app
-        self._limit = limit
-        self._streamed = streamed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request = Request(scope)
-        streamed = scope["method"] == "PUT" and scope["path"].startswith(self._streamed)
-        try:
-            _check_framing(request.headers)
-            body = None if streamed else await self._body(request, receive)
-            _check_text(request.headers, body or b"")
-        except (BadRequest, Invalid) as refused:
-            await answer(request, refused)(scope, receive, send)
-            return
-        if streamed:
-            await self.app(scope, receive, send)
-            return
-        if body is None:
-            return  # who asked is gone
-        given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return given.pop() if given else await receive()
-
-        await self.app(scope, replay, send)
-
-    async def _body(self, request: Request, receive: Receive) -> bytes | None:
-        headers = request.headers
-        promised = headers.get("content-length", "0")
-        if int(promised[:20]) > self._limit:
-            raise self._too_large()
-        if promised == "0" and "transfer-encoding" not in headers:
-            return b""
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(BODY_PATIENCE):
-                while True:
-                    message: Any = await receive()
-                    if message["type"] == "http.disconnect":
-                        return None
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > self._limit:
-                        raise self._too_large()
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError:
-            raise BodyTooSlow("The body took too long to arrive.") from None
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The body is larger than {self._limit} bytes: send less at once.")
-
-
-def _check_framing(headers: Headers) -> None:
-    """Raises:
-    BodyEncoded, BadRequest: it is not known how many bytes are to be read.
-    """
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise BodyEncoded("Compressed bodies are not taken: send it as it is.")
-    promised = headers.get("content-length", "0")
-    if not promised.isascii() or not promised.isdecimal():
-        raise BadRequest
-
-
-def _check_text(headers: Headers, body: bytes) -> None:
-    """JSON travels as UTF-8 (RFC 8259). Its parser would guess at other encodings.
-
-    Raises:
-        Invalid: it is in another one.
-    """
-    if "json" not in headers.get("content-type", "").lower():
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise Invalid(_NO_TEXT) from None
-    if b"\x00" in body or body.startswith(BOM_UTF8):
-        raise Invalid(_NO_TEXT)
-
-
 def _visible(text: str, longest: int) -> str:
-    return "".join(char if char.isprintable() else "\ufffd" for char in text[:longest])
+    text = text[:longest]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _path(scope: Scope) -> str:

@@ -8,12 +8,25 @@ refuses has changed nothing, and is asked anew there.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
+from maestro_ml.core.access import Access
 from maestro_ml.core.errors import MaestroError, Unavailable
+from maestro_ml.http.deps import Runtime
 
-Shortcut = Callable[[Request], Awaitable[Response]]
+
+@dataclass(slots=True)
+class Call:
+    """What somebody known asks for."""
+
+    runtime: Runtime
+    access: Access
+    headers: Mapping[bytes, bytes]
+    query: bytes
+    body: bytes
+
+
+Shortcut = Callable[[Call], Awaitable[bytes]]  # JSON, of an answer that says yes
 
 
 class Unusual(Exception):
@@ -28,35 +41,28 @@ class _Route:
 
 
 class Shortcuts:
-    def __init__(self, app: ASGIApp, ways: Mapping[tuple[str, str], Shortcut]) -> None:
-        self.app = app
+    def __init__(self, ways: Mapping[tuple[str, str], Shortcut]) -> None:
         self._ways = {key: (way, _Route(key[1])) for key, way in ways.items()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = scope["type"] == "http" and self._ways.get((scope["method"], scope["path"]))
-        if not found:
-            await self.app(scope, receive, send)
-            return
+    async def answer(
+        self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes
+    ) -> bytes | None:
+        """What is answered; None: the ordinary route knows.
+
+        Raises:
+            Unavailable: the database does not answer, and would not there either.
+        """
+        found = self._ways.get((scope["method"], scope["path"]))
+        if found is None:
+            return None
         way, route = found
-        request = Request(scope, receive)
-        given: list[Message] = [
-            {"type": "http.request", "body": await request.body(), "more_body": False}
-        ]
+        access: Access = scope["state"]["access"]
+        call = Call(scope["app"].state.runtime, access, headers, scope["query_string"], body)
         try:
-            response = await way(request)
+            content = await way(call)
         except Unavailable:
             raise
         except (Unusual, MaestroError):
-
-            async def again() -> Message:
-                return given.pop() if given else await receive()
-
-            await self.app(scope, again, send)
-            return
+            return None
         scope["route"] = route
-        await response(scope, receive, send)
-
-
-def install(app: FastAPI, ways: Mapping[tuple[str, str], Shortcut]) -> None:
-    """Inside of what turns errors into answers."""
-    app.router.middleware_stack = Shortcuts(app.router.middleware_stack, ways)
+        return content

@@ -3,16 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import msgspec
-from fastapi import Request, Response
 
 from maestro_ml.core.access import Access
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.work import open_work
-from maestro_ml.http.deps import Runtime
-from maestro_ml.http.shortcuts import Shortcut, Unusual
+from maestro_ml.http.shortcuts import Call, Shortcut, Unusual
 from maestro_ml.mlflow import filters, messages, wire
 from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT
 from maestro_ml.mlflow.millis import from_millis
@@ -23,21 +22,21 @@ from maestro_ml.tracking.service import logs, runs, workspaces
 T = TypeVar("T")
 M = TypeVar("M")
 Verb = Callable[[FastWork, UUID], Awaitable[T]]
-_JSON = "application/json"
+_JSON = b"application/json"
 _ENCODE = msgspec.json.Encoder().encode
 _SEARCH = msgspec.json.Decoder(messages.SearchRuns)
 _CREATE = msgspec.json.Decoder(messages.CreateRun)
 
 
-async def log(decoder: msgspec.json.Decoder[Any], request: Request) -> Response:
-    message = await _message(decoder, request)
+async def log(decoder: msgspec.json.Decoder[Any], call: Call) -> bytes:
+    message = _message(decoder, call)
     run_id, told = _run(message.run_id or message.run_uuid), message.told()
-    await _write(request, lambda work, _: logs.log_batch(work, run_id, told))
-    return Response(b"{}", media_type=_JSON)
+    await _write(call, lambda work, _: logs.log_batch(work, run_id, told))
+    return b"{}"
 
 
-async def create(request: Request) -> Response:
-    message = await _message(_CREATE, request)
+async def create(call: Call) -> bytes:
+    message = _message(_CREATE, call)
     for text in (message.user_id, message.run_name):
         messages.check_text(text)
     tags = messages.checked({tag.key: tag.value for tag in message.tags})
@@ -60,20 +59,20 @@ async def create(request: Request) -> Response:
         )
         return await runs.create(work, command)
 
-    return _answer({"run": wire.run_message(await _write(request, made))})
+    return _ENCODE({"run": wire.run_message(await _write(call, made))})
 
 
-async def get(request: Request) -> Response:
-    query = request.query_params
+async def get(call: Call) -> bytes:
+    query = dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=True))
     run_id = _run(query.get("run_id") or query.get("run_uuid") or "")
-    found = await _read(request, lambda work, _: runs.get(work, run_id))
-    return _answer({"run": wire.run_message(found)})
+    found = await _read(call, lambda work, _: runs.get(work, run_id))
+    return _ENCODE({"run": wire.run_message(found)})
 
 
-async def search(request: Request) -> Response:
+async def search(call: Call) -> bytes:
     """In the caller's project as for the others; but it looks through many runs, so it waits for
     its answer as every other request does."""
-    message = await _message(_SEARCH, request)
+    message = _message(_SEARCH, call)
     for text in (message.filter, message.page_token, *message.order_by, *message.experiment_ids):
         messages.check_text(text)
     wanted = Search(
@@ -91,12 +90,12 @@ async def search(request: Request) -> Response:
             ids.extend([] if default is None else [default])
         return work.access
 
-    access = await _read(request, inside)
-    runtime: Runtime = request.app.state.runtime
+    access = await _read(call, inside)
+    runtime = call.runtime
     async with open_work(runtime.sessions, access, read_only=True, clock=runtime.clock) as work:
         found = await runs.search(work, ids, wanted)
     listed = [wire.run_message(record) for record in found.items]
-    return _answer(wire.paged({"runs": listed}, found.next_cursor))
+    return _ENCODE(wire.paged({"runs": listed}, found.next_cursor))
 
 
 def _logging(kind: type[msgspec.Struct]) -> Shortcut:
@@ -119,14 +118,14 @@ SHORTCUTS: Mapping[tuple[str, str], Shortcut] = {
 }
 
 
-async def _message(decoder: msgspec.json.Decoder[M], request: Request) -> M:
+def _message(decoder: msgspec.json.Decoder[M], call: Call) -> M:
     """Raises:
     Unusual: it is not in plain form.
     """
-    if request.headers.get("content-type", "").partition(";")[0] != _JSON:
+    if call.headers.get(b"content-type", b"").partition(b";")[0] != _JSON:
         raise Unusual
     try:
-        return decoder.decode(await request.body())
+        return decoder.decode(call.body)
     except (ValueError, RecursionError):  # all that msgspec raises for bytes
         raise Unusual from None
 
@@ -138,28 +137,22 @@ def _run(id: str) -> UUID:
     return known
 
 
-def _answer(message: dict[str, Any]) -> Response:
-    return Response(_ENCODE(message), media_type=_JSON)
+async def _read(call: Call, verb: Verb[T]) -> T:
+    runtime = call.runtime
+    act = _inside(call, verb, hold=False)
+    return await runtime.sessions.hot.read(call.access, runtime.clock(), act)
 
 
-async def _read(request: Request, verb: Verb[T]) -> T:
-    runtime: Runtime = request.app.state.runtime
-    hot = runtime.sessions.hot
-    act = _inside(request, verb, hold=False)
-    return await hot.read(request.state.access, runtime.clock(), act)
+async def _write(call: Call, verb: Verb[T]) -> T:
+    runtime = call.runtime
+    act = _inside(call, verb, hold=True)
+    return await runtime.sessions.hot.write(call.access, runtime.clock(), act)
 
 
-async def _write(request: Request, verb: Verb[T]) -> T:
-    runtime: Runtime = request.app.state.runtime
-    hot = runtime.sessions.hot
-    act = _inside(request, verb, hold=True)
-    return await hot.write(request.state.access, runtime.clock(), act)
-
-
-def _inside(request: Request, verb: Verb[T], *, hold: bool) -> Callable[[FastWork], Awaitable[T]]:
+def _inside(call: Call, verb: Verb[T], *, hold: bool) -> Callable[[FastWork], Awaitable[T]]:
     """Every call happens inside one project, as `deps` says."""
-    named = request.headers.get("x-mlflow-workspace")
-    slug = None if named in (None, "", "default") else named
+    named = call.headers.get(b"x-mlflow-workspace", b"").decode("latin-1")
+    slug = None if named in ("", "default") else named
 
     async def act(work: FastWork) -> T:
         return await verb(*await workspaces.inside(work, slug, hold=hold))

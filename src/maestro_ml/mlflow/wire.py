@@ -6,6 +6,7 @@ JSON, and with it the client, reads and writes.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -32,6 +33,7 @@ from maestro_ml.tracking.records import (
 from maestro_ml.tracking.search.tree import View
 
 LENIENT = ConfigDict(extra="ignore", frozen=True)
+_HEX = re.compile("[0-9a-f]{32}")
 MAX_PAGE = 50_000
 MAX_EXPERIMENTS = 10_000  # that one search looks through
 MAX_RUNS, MAX_SAMPLED = 100, 2_500  # of the histories of many runs; points of each
@@ -223,8 +225,7 @@ class GetMetricHistoryBulkInterval(Message):
 
 def as_id(text: str) -> UUID | None:
     """An id as we write them; a text that is none is nobody's id."""
-    hexadecimal = len(text) == 32 and all(char in "0123456789abcdef" for char in text)
-    return UUID(text) if hexadecimal else None
+    return UUID(text) if _HEX.fullmatch(text) else None
 
 
 def experiment_message(record: ExperimentRecord, workspace: str) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, null, select
+from sqlalchemy import BindParameter, and_, bindparam, case, func, null, or_, select
 
 from maestro_ml.core.access import Permission
 from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
 from maestro_ml.db.prepared import Prepared
 from maestro_ml.db.work import Work
-from maestro_ml.tracking.models import DatasetInput, Direction, LoggedDataset, RunModel
+from maestro_ml.tracking.models import DatasetInput, Direction, LoggedDataset, Run, RunModel
 from maestro_ml.tracking.records import DatasetRecord, Links, MadeModel, RunRow, UsedDataset
 from maestro_ml.tracking.search.keyset import batched
 
@@ -67,6 +67,18 @@ _MODELS = Prepared(
     select(RunModel.direction, RunModel.model_id, RunModel.step)
     .where(RunModel.tenant_id == _MINE, RunModel.run_id == _RUN)
     .order_by(RunModel.created_at, RunModel.model_id)
+)
+
+
+# Whether there is anything to read of a run: of most there is not.
+LINKED = or_(
+    *(
+        select(link.run_id)
+        .where(link.tenant_id == _MINE, Run.tenant_id == _MINE, link.run_id == Run.id)
+        .correlate(Run)
+        .exists()
+        for link in (DatasetInput, RunModel)
+    )
 )
 
 

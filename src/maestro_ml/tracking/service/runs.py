@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, bindparam, literal, select, union_all
 from sqlalchemy import update as changed
 
 from maestro_ml.audit.service import record
@@ -32,17 +32,20 @@ from maestro_ml.tracking.service import links, lookup, metrics
 
 NAME_TAG = "mlflow.runName"  # clients read a run's name from either place
 _COLUMNS = [getattr(Run, name) for name in RunRow._fields]
-_ONE = Prepared(lookup.with_project(Run.project_id, *_COLUMNS))
+_ONE = Prepared(lookup.with_project(Run.project_id, *_COLUMNS, links.LINKED))
 _MINE: BindParameter[UUID] = bindparam("tenant_id")
 _MANY = Prepared(select(*_COLUMNS).where(Run.tenant_id == _MINE, among(Run.id, "ids")))
 _ID: BindParameter[UUID] = bindparam("run_id")
-_PARAMS, _TAGS = (
-    Prepared(
-        select(part.key, part.value)
-        .where(part.tenant_id == _MINE, part.run_id == _ID)
-        .order_by(part.key)
-    )
-    for part in (Param, RunTag)
+_PARAMS, _TAGS = 0, 1
+_PARTS = Prepared(
+    union_all(
+        *(
+            select(literal(place).label("place"), part.key.label("key"), part.value).where(
+                part.tenant_id == _MINE, part.run_id == _ID
+            )
+            for place, part in ((_PARAMS, Param), (_TAGS, RunTag))
+        )
+    ).order_by("place", "key")
 )
 _PARAMS_OF, _TAGS_OF = (
     Prepared(
@@ -94,17 +97,16 @@ async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
 
 async def get(work: Work | FastWork, id: UUID) -> RunRecord:
     """Read one, deleted or not. What the caller may not see is reported as missing."""
-    row = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
-    run = RunRow(*row[1:])
+    _, *row, linked = lookup.in_sight(work, await work.prepared.one(_ONE, run_id=id))
+    run = RunRow(*row)
     if not work.allows(Permission.RUN_READ, run.project_id):
         raise RunNotFound
-    return RunRecord(
-        run,
-        await metrics.newest_of(work, run),
-        dict(await work.prepared.all(_PARAMS, run_id=id)),
-        dict(await work.prepared.all(_TAGS, run_id=id)),
-        await links.of_run(work, run),
-    )
+    newest = await metrics.newest_of(work, run)
+    parts: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for place, key, value in await work.prepared.all(_PARTS, run_id=id):
+        parts[place][key] = value
+    found = await links.of_run(work, run) if linked else Links()
+    return RunRecord(run, newest, parts[_PARAMS], parts[_TAGS], found)
 
 
 async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -> Page[RunRecord]:

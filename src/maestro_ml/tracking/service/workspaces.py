@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam, case, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, case, or_, select
 
 from maestro_ml.core.access import Permission
 from maestro_ml.db.hot import FastWork
@@ -20,9 +20,12 @@ _MINE: BindParameter[UUID] = bindparam("tenant_id")
 
 
 def _project(which: ColumnElement[bool]) -> dict[bool, Prepared]:
+    return _either(select(Project.id, Project.visibility).where(Project.tenant_id == _MINE, which))
+
+
+def _either(query: Select[UUID, Visibility]) -> dict[bool, Prepared]:
     """Held, as by `projects.stay`, or not: whoever deletes it waits for those who write into it."""
-    query = select(Project.id, Project.visibility).where(Project.tenant_id == _MINE, which)
-    held = query.with_for_update(read=True, key_share=True)
+    held = query.with_for_update(read=True, key_share=True, of=Project)
     return {True: Prepared(held), False: Prepared(query)}
 
 
@@ -39,12 +42,13 @@ _OWN = (
     .correlate(Project)
     .exists()
 )
-_OLDEST = Prepared(
+_FIRST = (
     select(Project.id, Project.visibility)
     .where(Project.tenant_id == _MINE, or_(Project.visibility != Visibility.PRIVATE, _OWN))
     .order_by(case((Project.archived_at.is_not(None), 2), (_OWN, 0), else_=1), Project.id)
     .limit(1)
 )
+_OLDEST = _either(_FIRST)
 _DEFAULT = Prepared(
     select(Experiment.id).where(
         Experiment.tenant_id == _MINE,
@@ -70,7 +74,7 @@ async def inside(work: FastWork, slug: str | None, *, hold: bool) -> tuple[FastW
     if not work.allows(Permission.PROJECT_READ, row[0]):
         raise missing
     access = replace(work.access, only_projects=frozenset({row[0]}))
-    return replace(work, access=access), row[0]
+    return FastWork(work.prepared, access, work.now), row[0]
 
 
 async def default_experiment(work: FastWork, project_id: UUID) -> UUID | None:
@@ -87,6 +91,4 @@ async def _default(work: FastWork, *, hold: bool) -> tuple[Any, Any]:
         return found, DefaultProjectGone
     if access.only_projects is not None:
         return None, NoProject
-    oldest = await work.prepared.one(_OLDEST, user_id=access.actor_id)
-    held = oldest and await work.prepared.one(_BY_ID[hold], project_id=oldest[0])
-    return held, NoProject
+    return await work.prepared.one(_OLDEST[hold], user_id=access.actor_id), NoProject
