@@ -75,7 +75,7 @@ from maestro_ml.migrations.run import require_head, upgrade
 from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
-from maestro_ml.mlflow.routes import STREAMED
+from maestro_ml.mlflow.routes import LARGER, STREAMED
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
 from maestro_ml.storage.blobs import Blobs
@@ -245,7 +245,7 @@ def create_app(
     shortcuts.install(app, SHORTCUTS)
     public = PUBLIC | DOCS if settings.server.docs_public else PUBLIC
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, streamed=STREAMED)
+    app.add_middleware(BodyLimit, larger=LARGER, streamed=STREAMED)
     app.add_middleware(Authentication, public=public)
     app.add_middleware(Heads, settings=settings)
     app.add_middleware(Bodiless)

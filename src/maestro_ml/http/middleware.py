@@ -4,7 +4,9 @@ import asyncio
 import re
 import time
 from codecs import BOM_UTF8
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -216,14 +218,19 @@ class Authentication:
 
 
 class BodyLimit:
-    """Reads a body whole, up to a size and for so long, before anything is done about it. What is
-    PUT where `streamed` says so is for the route to read, as it arrives."""
+    """Reads a body whole, up to a size and for so long, before anything is done about it. `larger`
+    names the addresses where it may be larger. What is PUT where `streamed` says so is for the
+    route to read, as it arrives."""
 
     def __init__(
-        self, app: ASGIApp, *, limit: int = MAX_BODY, streamed: tuple[str, ...] = ()
+        self,
+        app: ASGIApp,
+        *,
+        larger: Mapping[str, int] = MappingProxyType({}),
+        streamed: tuple[str, ...] = (),
     ) -> None:
         self.app = app
-        self._limit = limit
+        self._larger = larger
         self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -253,9 +260,10 @@ class BodyLimit:
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         headers = request.headers
+        limit = self._larger.get(request.scope["path"], MAX_BODY)
         promised = headers.get("content-length", "0")
-        if int(promised[:20]) > self._limit:
-            raise self._too_large()
+        if int(promised[:20]) > limit:
+            raise _too_large(limit)
         if promised == "0" and "transfer-encoding" not in headers:
             return b""
         parts: list[bytes] = []
@@ -268,15 +276,15 @@ class BodyLimit:
                         return None
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if size > self._limit:
-                        raise self._too_large()
+                    if size > limit:
+                        raise _too_large(limit)
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
             raise BodyTooSlow("The body took too long to arrive.") from None
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The body is larger than {self._limit} bytes: send less at once.")
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit} bytes: send less at once.")
 
 
 def _check_framing(headers: Headers) -> None:
