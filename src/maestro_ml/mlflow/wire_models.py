@@ -46,15 +46,15 @@ def _description(value: object) -> object:
     return described
 
 
-class InputTag(schemas_models.InputTag):
+class InputTag(Message, schemas_models.InputTag):
     model_config = LENIENT
 
 
-class Dataset(schemas_models.Dataset):
+class Dataset(Message, schemas_models.Dataset):
     model_config = LENIENT
 
 
-class DatasetInput(schemas_models.DatasetUse):
+class DatasetInput(Message, schemas_models.DatasetUse):
     model_config = LENIENT
     dataset: Dataset
     tags: Annotated[list[InputTag], Field(max_length=schemas.MAX_TAGS)] = []  # type: ignore[assignment]
@@ -64,7 +64,7 @@ class ModelInput(Message):
     model_id: ModelId
 
 
-class ModelOutput(schemas_models.ModelOutput):
+class ModelOutput(Message, schemas_models.ModelOutput):
     model_config = LENIENT
     model_id: ModelId
 
@@ -86,11 +86,11 @@ class SearchDatasets(Message):
     experiment_ids: Annotated[list[str], Field(min_length=1, max_length=20)]
 
 
-class ModelParam(schemas_models.LogModelParam):
+class ModelParam(Message, schemas_models.LogModelParam):
     model_config = LENIENT
 
 
-class ModelTag(schemas_models.SetModelTag):
+class ModelTag(Message, schemas_models.SetModelTag):
     model_config = LENIENT
 
 
