@@ -10,7 +10,6 @@ from maestro_ml.core.clock import to_millis
 from maestro_ml.core.schemas import Text
 from maestro_ml.mlflow.wire import (
     LENIENT,
-    MAX_PAGE,
     Message,
     ModelId,
     OfRun,
@@ -96,7 +95,7 @@ class ModelTag(Message, schemas_models.SetModelTag):
 
 class CreateLoggedModel(Message):
     experiment_id: str
-    name: schemas_models.ModelName | None = None
+    name: Annotated[schemas_models.ModelName | None, BeforeValidator(lambda v: v or None)] = None
     model_type: schemas_models.ModelType = ""
     source_run_id: str = ""
     params: Annotated[list[ModelParam], Field(max_length=schemas.MAX_BATCH)] = []
@@ -129,7 +128,7 @@ class SearchLoggedModels(Message):
     experiment_ids: Annotated[list[str], Field(max_length=10_000)]
     filter: Text = ""
     datasets: Annotated[list[OnDataset], Field(max_length=100)] = []
-    max_results: Annotated[schemas.Int64, Field(ge=0, le=MAX_PAGE)] = 0
+    max_results: Annotated[schemas.Int64, Field(ge=0)] = 0
     order_by: list[OrderBy] = []
     page_token: str = ""
 
