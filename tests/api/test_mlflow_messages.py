@@ -159,6 +159,13 @@ async def test_a_null_is_as_good_as_nothing(wire: Wire) -> None:
     assert "Missing value" in await wire.invalid("runs/log-metric", missing)
 
 
+async def test_who_sends_a_form_is_told_to_send_json(wire: Wire) -> None:
+    sent = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path in ("runs/search", "runs/log-batch"):
+        refused = await wire("POST", path, b'{"run_id": "x"}', headers=sent)
+        assert "Content-Type: application/json" in refused.json()["message"]
+
+
 async def test_a_run_keeps_its_name_when_it_is_told_an_empty_one(wire: Wire) -> None:
     named = {"key": "mlflow.runName", "value": ""}
     run = await wire.run(run_name="first", tags=[named])

@@ -283,6 +283,7 @@ class BodyLimit:
         except TimeoutError:
             raise BodyTooSlow("The body took too long to arrive.") from None
 
+
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than {limit} bytes: send less at once.")
 
