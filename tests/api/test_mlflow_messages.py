@@ -141,17 +141,26 @@ async def test_a_whole_batch_of_the_longest_texts_is_taken_with_each_letter_esca
     assert {one["value"] for one in kept["params"]} == {letter * 6000}
 
 
+@pytest.mark.parametrize("part", ["{}", "[]", "0", '""', '"\\\\"', '"\\""'])
+async def test_a_body_is_larger_than_usual_by_long_texts_alone(wire: Wire, part: str) -> None:
+    body = f'{{"run_id": "x", "metrics": [{",".join([part] * 600_000)}]}}'
+    refused = await wire("POST", "runs/log-batch", body)
+    assert (refused.status_code, refused.json()["error_code"]) == (413, "BAD_REQUEST")
+    assert "long texts" in refused.json()["message"]
+
+
 async def test_a_null_is_as_good_as_nothing(wire: Wire) -> None:
-    nothing = {"tags": None, "run_name": None, "start_time": None, "user_id": None}
+    nothing: dict[str, Any] = {"tags": None, "run_name": None, "start_time": None, "user_id": None}
     run = await wire.run(**nothing)
-    for path, message in {
+    messages: dict[str, dict[str, Any]] = {
         "experiments/create": {"name": "nulls", "tags": None},
         "runs/log-batch": {"metrics": None, "params": [{"key": "p", "value": None}], "tags": None},
         "runs/log-metric": {"key": "m", "value": 1, "timestamp": 5, "step": None},
         "runs/set-tag": {"key": "t", "value": None},
         "runs/search": {"filter": None, "order_by": None, "page_token": None},
         "runs/log-inputs": {"datasets": None, "models": None},
-    }.items():
+    }
+    for path, message in messages.items():
         await wire.ok("POST", path, {"run_id": run, **message})
     data = await wire.data(run)
     assert data["params"] == [{"key": "p", "value": ""}]
