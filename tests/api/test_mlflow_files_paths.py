@@ -28,6 +28,12 @@ UNSOUND = (
 )
 
 
+async def test_a_file_is_not_called_like_a_folder(wire: Wire) -> None:
+    files = await run_files(wire)
+    path = f"{FILES}/artifacts/{files.root}/folder/"
+    await wire.invalid(path, b"x", "PUT")
+
+
 @pytest.mark.rows(70)
 async def test_an_unsound_path_is_refused_in_every_call(wire: Wire, tmp_path: Path) -> None:
     files = await run_files(wire)

@@ -41,6 +41,15 @@ async def test_datasets_are_kept_once_and_read_with_their_run(wire: Wire) -> Non
     assert shared["tags"] == [{"key": "mlflow.data.context", "value": "eval"}]
 
 
+async def test_the_longest_profile_is_taken_and_only_where_profiles_belong(wire: Wire) -> None:
+    run = await wire.run()
+    longest = used(schema="s" * 1_048_575, profile="p" * 16_777_215)
+    await wire.ok("POST", "runs/log-inputs", {"run_id": run, "datasets": [longest]})
+    for path, size in {"runs/log-inputs": 20 * 2**20, "runs/outputs": 2**20}.items():
+        refused = await wire("POST", path, b" " * (size + 1))
+        assert (refused.status_code, refused.json()["error_code"]) == (413, "BAD_REQUEST")
+
+
 async def test_very_long_profiles_are_left_out_of_an_answer(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,63 @@ async def test_limits_are_mlflows(wire: Wire) -> None:
     assert len((await wire.data(run))["params"]) == 101
 
 
+async def test_a_whole_batch_of_the_longest_texts_is_taken_with_each_letter_escaped(
+    wire: Wire,
+) -> None:
+    run, letter = await wire.run(), "\N{ROCKET}"
+    message = {
+        "run_id": run,
+        "params": [{"key": f"p{n}", "value": letter * 6000} for n in range(100)],
+        "tags": [{"key": f"t{n}", "value": letter * 8000} for n in range(100)],
+    }
+    await wire.ok("POST", "runs/log-batch", json.dumps(message).encode())
+    kept = await wire.data(run)
+    assert {one["value"] for one in kept["params"]} == {letter * 6000}
+
+
+@pytest.mark.parametrize("part", ["{}", "[]", "0", '""', '"\\\\"', '"\\""'])
+async def test_a_body_is_larger_than_usual_by_long_texts_alone(wire: Wire, part: str) -> None:
+    body = f'{{"run_id": "x", "metrics": [{",".join([part] * 600_000)}]}}'
+    refused = await wire("POST", "runs/log-batch", body)
+    assert (refused.status_code, refused.json()["error_code"]) == (413, "BAD_REQUEST")
+    assert "long texts" in refused.json()["message"]
+
+
+async def test_a_null_is_as_good_as_nothing(wire: Wire) -> None:
+    nothing: dict[str, Any] = {"tags": None, "run_name": None, "start_time": None, "user_id": None}
+    run = await wire.run(**nothing)
+    messages: dict[str, dict[str, Any]] = {
+        "experiments/create": {"name": "nulls", "tags": None},
+        "runs/log-batch": {"metrics": None, "params": [{"key": "p", "value": None}], "tags": None},
+        "runs/log-metric": {"key": "m", "value": 1, "timestamp": 5, "step": None},
+        "runs/set-tag": {"key": "t", "value": None},
+        "runs/search": {"filter": None, "order_by": None, "page_token": None},
+        "runs/log-inputs": {"datasets": None, "models": None},
+    }
+    for path, message in messages.items():
+        await wire.ok("POST", path, {"run_id": run, **message})
+    data = await wire.data(run)
+    assert data["params"] == [{"key": "p", "value": ""}]
+    missing = {"run_id": run, "key": "m", "value": None, "timestamp": 5}
+    assert "Missing value" in await wire.invalid("runs/log-metric", missing)
+
+
+async def test_who_sends_a_form_is_told_to_send_json(wire: Wire) -> None:
+    sent = {"Content-Type": "application/x-www-form-urlencoded"}
+    for path in ("runs/search", "runs/log-batch"):
+        refused = await wire("POST", path, b'{"run_id": "x"}', headers=sent)
+        assert "Content-Type: application/json" in refused.json()["message"]
+
+
+async def test_a_run_keeps_its_name_when_it_is_told_an_empty_one(wire: Wire) -> None:
+    named = {"key": "mlflow.runName", "value": ""}
+    run = await wire.run(run_name="first", tags=[named])
+    await wire.ok("POST", "runs/set-tag", {"run_id": run, **named})
+    read = (await wire.ok("GET", "runs/get", {"run_id": run}))["run"]
+    tags = {tag["key"]: tag["value"] for tag in read["data"]["tags"]}
+    assert (read["info"]["run_name"], tags["mlflow.runName"]) == ("first", "first")
+
+
 async def test_a_param_keeps_its_first_value(wire: Wire) -> None:
     run = await wire.run()
     param = {"run_id": run, "key": "lr", "value": "0.1"}

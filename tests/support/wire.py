@@ -19,7 +19,7 @@ from maestro_ml.http.metrics import Metrics
 from maestro_ml.http.middleware import Bodiless, Edge
 from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
-from maestro_ml.mlflow.routes import ROUTERS, STREAMED
+from maestro_ml.mlflow.routes import LARGER, ROUTERS, STREAMED
 from maestro_ml.storage.blobs import Blobs
 from support.routing import include
 from support.world import OTHER, caller
@@ -48,7 +48,7 @@ def mlflow_app(
     app.state.blobs = Blobs.open(settings)
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     include(app, *ROUTERS.items())
-    app.add_middleware(Entry, streamed=STREAMED, ways=ways)
+    app.add_middleware(Entry, larger=LARGER, streamed=STREAMED, ways=ways)
     app.add_middleware(Bodiless)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app

@@ -74,8 +74,8 @@ from maestro_ml.migrations.presence import present
 from maestro_ml.migrations.run import require_head, upgrade
 from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
+from maestro_ml.mlflow.routes import LARGER, STREAMED
 from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
-from maestro_ml.mlflow.routes import STREAMED
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
 from maestro_ml.storage.blobs import Blobs
@@ -249,6 +249,7 @@ def create_app(
         Entry,
         public_url=settings.server.public_url,
         public=public,
+        larger=LARGER,
         streamed=STREAMED,
         ways=SHORTCUTS,
     )

@@ -23,10 +23,10 @@ def collect(
     dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove deleted runs and experiments for good, with all that was logged to them.
+    """Remove for good the runs, logged models and experiments that are deleted, and what they hold.
 
     Counts what would go; removes it with --yes. Run it where the server runs, which may go on. Each
-    run and experiment that goes is on record in its tenant's audit trail.
+    one that goes is on record in its tenant's audit trail. Its files go soon after, by the server.
     """
     # The database layer takes longer to load than `--help` takes.
     from maestro_ml.cli.process import gc

@@ -23,6 +23,7 @@ from maestro_ml.storage.blobs import Blobs
 from maestro_ml.storage.errors import BlobNotFound
 from maestro_ml.storage.keys import BlobKey
 from maestro_ml.tracking import uploading
+from maestro_ml.tracking.errors_files import PathInvalid
 from maestro_ml.tracking.paths import sound_path
 from maestro_ml.tracking.service import files, logged_models, runs, uploads
 from maestro_ml.tracking.service.files import Found, Root
@@ -48,6 +49,8 @@ async def fetch(steps: Stepping, blobs: Files, request: Request, path: str) -> R
 
 @router.put("/artifacts/{path:path}")
 async def upload(steps: Stepping, blobs: Files, request: Request, path: str) -> dict[str, Any]:
+    if path.endswith("/"):
+        raise PathInvalid("it names no file")
     root, below = wire.place_of(path)
     await uploading.store(steps, blobs, root, below, _incoming(request, steps.runtime.settings))
     return {}

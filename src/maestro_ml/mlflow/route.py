@@ -26,6 +26,7 @@ CODES: dict[type[errors.MaestroError], tuple[int, str]] = {
 }
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/3.0/mlflow")
 _MISSING = "Field required"  # pydantic's words
+_NO_OBJECT = "Input should be a valid dictionary"
 _AGENTS = "Maestro tracks the training of models, not the calls of language models and agents"
 _JUDGING = "Maestro has no reviews of language models' answers"
 # What is left out on purpose, by the first word of its address, and why.
@@ -72,6 +73,8 @@ def _message(error: errors.MaestroError) -> str:
 
 
 def _fault(at: Sequence[Any], why: str) -> str:
+    if not at and why.startswith(_NO_OBJECT):
+        why = "it must be a JSON object, sent with `Content-Type: application/json`"
     if not at:
         return f"The message cannot be read: {why}"
     place = ".".join(str(part) for part in at)

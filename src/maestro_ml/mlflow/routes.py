@@ -44,3 +44,10 @@ ROUTERS: Mapping[str, APIRouter] = {
 }
 # What is PUT below these is a file, and as long as its tenant's limit allows.
 STREAMED = tuple(prefix for prefix, router in ROUTERS.items() if router is _FILES)
+# The longest profile of a dataset, the signature of a model with many columns, or a whole batch of
+# the longest texts with each letter written as an escape, as clients do.
+LARGER: Mapping[str, int] = {
+    f"/{api}/2.0/mlflow/runs/{call}": 20 * 2**20
+    for api in ("api", "ajax-api")
+    for call in ("log-inputs", "log-batch", "log-model")
+}

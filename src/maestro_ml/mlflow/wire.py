@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from maestro_ml.core.clock import to_millis
 from maestro_ml.core.errors import Invalid
@@ -81,22 +81,30 @@ Status = Annotated[RunStatus, BeforeValidator(lambda v: _STATUS.get(str(v), v))]
 class Message(BaseModel):
     model_config = LENIENT
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls_are_absent(cls, sent: object) -> object:
+        """As in protobuf's JSON."""
+        if not isinstance(sent, dict):
+            return sent
+        return {name: value for name, value in sent.items() if value is not None}
 
-class Metric(schemas.LogMetric):
+
+class Metric(Message, schemas.LogMetric):
     model_config = LENIENT
     at: Millis = Field(validation_alias="timestamp")
     model_id: Annotated[ModelId | None, BeforeValidator(lambda v: v or None)] = None
 
 
-class Param(schemas.LogParam):
+class Param(Message, schemas.LogParam):
     model_config = LENIENT
 
 
-class Tag(schemas.SetTag):
+class Tag(Message, schemas.SetTag):
     model_config = LENIENT
 
 
-class ExperimentTag(schemas.SetExperimentTag):
+class ExperimentTag(Message, schemas.SetExperimentTag):
     model_config = LENIENT
 
 

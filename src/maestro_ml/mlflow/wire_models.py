@@ -10,7 +10,6 @@ from maestro_ml.core.clock import to_millis
 from maestro_ml.core.schemas import Text
 from maestro_ml.mlflow.wire import (
     LENIENT,
-    MAX_PAGE,
     Message,
     ModelId,
     OfRun,
@@ -46,15 +45,15 @@ def _description(value: object) -> object:
     return described
 
 
-class InputTag(schemas_models.InputTag):
+class InputTag(Message, schemas_models.InputTag):
     model_config = LENIENT
 
 
-class Dataset(schemas_models.Dataset):
+class Dataset(Message, schemas_models.Dataset):
     model_config = LENIENT
 
 
-class DatasetInput(schemas_models.DatasetUse):
+class DatasetInput(Message, schemas_models.DatasetUse):
     model_config = LENIENT
     dataset: Dataset
     tags: Annotated[list[InputTag], Field(max_length=schemas.MAX_TAGS)] = []  # type: ignore[assignment]
@@ -64,7 +63,7 @@ class ModelInput(Message):
     model_id: ModelId
 
 
-class ModelOutput(schemas_models.ModelOutput):
+class ModelOutput(Message, schemas_models.ModelOutput):
     model_config = LENIENT
     model_id: ModelId
 
@@ -86,17 +85,17 @@ class SearchDatasets(Message):
     experiment_ids: Annotated[list[str], Field(min_length=1, max_length=20)]
 
 
-class ModelParam(schemas_models.LogModelParam):
+class ModelParam(Message, schemas_models.LogModelParam):
     model_config = LENIENT
 
 
-class ModelTag(schemas_models.SetModelTag):
+class ModelTag(Message, schemas_models.SetModelTag):
     model_config = LENIENT
 
 
 class CreateLoggedModel(Message):
     experiment_id: str
-    name: schemas_models.ModelName | None = None
+    name: Annotated[schemas_models.ModelName | None, BeforeValidator(lambda v: v or None)] = None
     model_type: schemas_models.ModelType = ""
     source_run_id: str = ""
     params: Annotated[list[ModelParam], Field(max_length=schemas.MAX_BATCH)] = []
@@ -129,7 +128,7 @@ class SearchLoggedModels(Message):
     experiment_ids: Annotated[list[str], Field(max_length=10_000)]
     filter: Text = ""
     datasets: Annotated[list[OnDataset], Field(max_length=100)] = []
-    max_results: Annotated[schemas.Int64, Field(ge=0, le=MAX_PAGE)] = 0
+    max_results: Annotated[schemas.Int64, Field(ge=0)] = 0
     order_by: list[OrderBy] = []
     page_token: str = ""
 

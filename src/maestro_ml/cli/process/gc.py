@@ -32,7 +32,8 @@ def collect(
         give_json([{"tenant": name, **asdict(what)} for name, what in found.items()])
     else:
         for name, what in found.items():
-            give(f"{name}: {what.runs:,} runs, {what.experiments:,} experiments")
+            counted = (f"{n:,} {kind.replace('_', ' ')}" for kind, n in asdict(what).items())
+            give(f"{name}: {', '.join(counted)}")
     if remove:
         say("They are removed for good.")
     else:
@@ -76,5 +77,7 @@ async def _remove(sessions: Sessions, tenant: UUID, before: datetime) -> Removab
             count, after = count + len(gone), gone[-1]
 
     return Removable(
-        runs=await every(removal.remove_runs), experiments=await every(removal.remove_experiments)
+        runs=await every(removal.remove_runs),
+        logged_models=await every(removal.remove_logged_models),
+        experiments=await every(removal.remove_experiments),
     )

@@ -158,7 +158,7 @@ async def delete(work: Work, id: UUID) -> None:
 
 
 async def restore(work: Work, id: UUID) -> None:
-    """Bring it back with the runs that went with it; runs deleted before that stay deleted.
+    """Bring it back with all of its runs, those too that were deleted before it was.
 
     Raises:
         ExperimentActive: it is not deleted.
@@ -167,7 +167,7 @@ async def restore(work: Work, id: UUID) -> None:
     work.require(Permission.RUN_WRITE, experiment.project_id)
     if experiment.deleted_at is None:
         raise ExperimentActive
-    runs = update(Run).where(Run.experiment_id == id, Run.deleted_at == experiment.deleted_at)
+    runs = update(Run).where(Run.experiment_id == id)
     await work.session.execute(runs.values(deleted_at=None))
     experiment.deleted_at = None
     experiment.updated_at = work.now

@@ -120,13 +120,15 @@ async def finalize(work: Work, id: UUID, status: LoggedModelStatus) -> LoggedMod
 
 
 async def delete(work: Work, id: UUID) -> None:
-    """Mark it as deleted.
+    """Mark it as deleted; one that is deleted stays so.
 
     Raises:
-        LoggedModelNotFound: there is none, or no longer.
+        LoggedModelNotFound: there is none.
     """
-    model = await lock(work, id)
+    model = await lock(work, id, deleted_too=True)
     work.require(Permission.RUN_WRITE, model.project_id)
+    if model.deleted_at is not None:
+        return
     model.deleted_at = model.updated_at = _whole(work.now)
     record(work, "logged_model.deleted", "logged_model", id, name=model.name)
 

@@ -20,8 +20,8 @@ async def find(work: Work, id: UUID) -> LoggedModel:
     return model
 
 
-async def lock(work: Work, id: UUID) -> LoggedModel:
-    """A model that is not deleted, held until the unit of work ends: its writers take turns.
+async def lock(work: Work, id: UUID, *, deleted_too: bool = False) -> LoggedModel:
+    """A model, held until the unit of work ends: its writers take turns.
 
     Raises:
         LoggedModelNotFound: there is none to write to.
@@ -30,7 +30,7 @@ async def lock(work: Work, id: UUID) -> LoggedModel:
     if model is None or not work.allows(Permission.RUN_READ, model.project_id):
         raise LoggedModelNotFound
     work.require(Permission.RUN_WRITE, model.project_id)
-    if model.deleted_at is not None:
+    if model.deleted_at is not None and not deleted_too:
         raise LoggedModelNotFound
     return model
 

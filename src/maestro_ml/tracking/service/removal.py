@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
 from maestro_ml.db.work import Work
-from maestro_ml.tracking.models import Experiment, Run
+from maestro_ml.tracking.models import Experiment, LoggedModel, Run
 
 BATCH = 100  # in one unit of work; a run may bring a million points along
 _NOBODY = UUID(int=0)
@@ -19,18 +19,22 @@ _NOBODY = UUID(int=0)
 @dataclass(frozen=True, slots=True)
 class Removable:
     runs: int
+    logged_models: int
     experiments: int
 
 
 async def removable(work: Work, before: datetime) -> Removable:
-    """How many of the tenant's runs and experiments were deleted before that moment."""
+    """How many of the tenant's runs, logged models and experiments were deleted before that
+    moment."""
     work.require(Permission.PROJECT_MANAGE)
-    runs = select(func.count()).select_from(Run).where(Run.deleted_at < before)
-    experiments = select(func.count()).select_from(Experiment).where(Experiment.deleted_at < before)
-    return Removable(
-        runs=await work.session.scalar(runs) or 0,
-        experiments=await work.session.scalar(experiments) or 0,
-    )
+    runs, models, experiments = [
+        await work.session.scalar(
+            select(func.count()).select_from(row).where(row.deleted_at < before)
+        )
+        or 0
+        for row in (Run, LoggedModel, Experiment)
+    ]
+    return Removable(runs, models, experiments)
 
 
 async def remove_runs(work: Work, before: datetime, after: UUID = _NOBODY) -> Sequence[UUID]:
@@ -44,6 +48,22 @@ async def remove_runs(work: Work, before: datetime, after: UUID = _NOBODY) -> Se
         record(work, "run.removed", "run", run.id, **facts)
     ids = [run.id for run in runs]
     await work.session.execute(delete(Run).where(Run.id.in_(ids)))
+    return ids
+
+
+async def remove_logged_models(
+    work: Work, before: datetime, after: UUID = _NOBODY
+) -> Sequence[UUID]:
+    """The same of logged models, with their files."""
+    work.require(Permission.PROJECT_MANAGE)
+    old = select(LoggedModel).where(LoggedModel.deleted_at < before, LoggedModel.id > after)
+    old = old.order_by(LoggedModel.id).limit(BATCH).with_for_update(skip_locked=True)
+    models = (await work.session.scalars(old)).all()
+    for model in models:
+        facts = {"name": model.name, "experiment_id": str(model.experiment_id)}
+        record(work, "logged_model.removed", "logged_model", model.id, **facts)
+    ids = [model.id for model in models]
+    await work.session.execute(delete(LoggedModel).where(LoggedModel.id.in_(ids)))
     return ids
 
 

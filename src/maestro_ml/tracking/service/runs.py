@@ -74,8 +74,9 @@ async def create(work: Work | FastWork, command: RunCreate) -> RunRecord:
     work.require(Permission.RUN_WRITE, project_id)
     tags = {tag.key: tag.value for tag in command.tags}
     name = command.name or tags.get(NAME_TAG) or a_name()
-    if tags.setdefault(NAME_TAG, name) != name:
+    if (tags.get(NAME_TAG) or name) != name:
         raise RunNameUnclear
+    tags[NAME_TAG] = name
     row: dict[str, Any] = {
         "id": new_id(),
         "project_id": project_id,
@@ -189,7 +190,8 @@ async def restore(work: Work, id: UUID) -> None:
 
 
 async def set_tags(work: Work | FastWork, run: HeldRun, tags: Mapping[str, str]) -> None:
-    """Add tags to a run that is held, or give them other values. One of them is its name."""
+    """Add tags to a run that is held, or give them other values. One of them is its name, which is
+    never empty."""
     work.require(Permission.RUN_WRITE, run.project_id)
     name = tags.get(NAME_TAG)
     if name and name != run.name:
@@ -197,6 +199,7 @@ async def set_tags(work: Work | FastWork, run: HeldRun, tags: Mapping[str, str])
     rows = [
         {"run_id": run.id, "key": key, "value": tags[key], "created_at": work.now}
         for key in sorted(tags)
+        if key != NAME_TAG or name
     ]
     await work.prepared.put(_SET_TAG, rows)
 
