@@ -132,13 +132,13 @@ class Operation:
 
 
 OPERATIONS = (
-    Operation("log-metric", 40, log_metric),
-    Operation("log-metric, mlflow client", 15, log_metric_by_client),
-    Operation("create run + 10 params", 15, create_run),
-    Operation("log-batch, 1,000 metrics", 4, log_batch),
-    Operation("get run", 30, get_run),
-    Operation("search", 4, search),
-    Operation("history", 1, history),
+    Operation("log-metric", 100, log_metric),
+    Operation("log-metric, mlflow client", 50, log_metric_by_client),
+    Operation("create run + 10 params", 50, create_run),
+    Operation("log-batch, 1,000 metrics", 20, log_batch),
+    Operation("get run", 100, get_run),
+    Operation("search", 10, search),
+    Operation("history", 3, history),
 )
 
 

@@ -83,7 +83,9 @@ def whole(live: LiveServer, request: pytest.FixtureRequest) -> Iterator[Callable
     counted: list[dict[str, int]] = []
     yield lambda: counted.append(counts(live))
     (before,), after = counted, counts(live)
-    assert {name for name in before if after[name] < before[name]} == set()
+    # Of tags those go that are called like what was sent: the tests before have made some.
+    named = TAGS_OF.get(request.node.callspec.params["operation"].name)
+    assert {name for name in before if after[name] < before[name]} <= {named}
     if request.node.callspec.params["operation"].name in READING:
         assert after == before
 
@@ -124,6 +126,10 @@ class Asking:
         return whole.replace(json.dumps(HERE), value).encode()
 
 
+TAGS_OF = {
+    "POST experiments/delete-experiment-tag": "experiment_tags",
+    "POST runs/delete-tag": "run_tags",
+}
 # Those that read come first: what the others store is found by its own words.
 INTO = sorted(
     ((n, o) for n, o in enumerate(described()) if any(field.text for field in fields(o))),
@@ -147,7 +153,7 @@ def test_a_parameter_is_only_ever_a_value(
             assert answer.status_code != 429 or field.secret
             if field.words:
                 assert answer.status_code in {400, 422}, (str(field), text)
-            elif operation.name in READING and answer.is_success:
+            elif operation.name in READING and answer.is_success and "order_by" not in field.at:
                 assert finds_nothing(answer), (str(field), text, answer.text)
             record("hostile texts put into parameters", 1)
     for word in ("' OR '1'='1", "%27", "..%2f..%2fetc", "%00", "x" * 3000):

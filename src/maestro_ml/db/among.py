@@ -1,10 +1,9 @@
-"""A list as one value, so that a statement with any number of ids is compiled once.
-
-RUNS = Prepared(select(Run.name).where(Run.tenant_id == MINE, among(Run.id, "ids")))
-rows = await work.prepared.all(RUNS, ids=[...])
+"""A list as one value, so that a statement with any number of ids is compiled once:
+`among(Run.id, "ids")` in a prepared one, `among(Project.id, access.project_roles)` elsewhere.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -33,13 +32,16 @@ class _Ids(TypeDecorator[Any]):
 
 
 class among(FunctionElement[bool]):  # noqa: N801 - it reads as an operator
-    """Whether a column of ids is one of those that are sent under a name."""
+    """Whether a column of ids is one of those, or of those that are sent under that name."""
 
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, column: Any, name: str) -> None:
-        super().__init__(column, bindparam(name, type_=_Ids()))
+    def __init__(self, column: Any, ids: str | Collection[UUID]) -> None:
+        if isinstance(ids, str):
+            super().__init__(column, bindparam(ids, type_=_Ids()))
+        else:
+            super().__init__(column, bindparam(None, list(ids), type_=_Ids(), unique=True))
 
     def self_group(self, against: Any = None) -> "among":
         return self  # it is a comparison already: SQLite uses no index for one that is `= 1`

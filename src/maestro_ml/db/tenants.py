@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState, QueryContext, Session, with_
 from sqlalchemy.sql.base import ExecutableOption
 
 from maestro_ml.core.access import Access, ActorKind
+from maestro_ml.db.among import among
 from maestro_ml.db.base import Base, TenantOwned, TenantSeen
 from maestro_ml.db.engine import PostgresConnection
 from maestro_ml.db.guard import (
@@ -168,17 +169,17 @@ def _in_sight(kind: type[Any], tenant: UUID, sight: Sight) -> ColumnElement[bool
     if sight.everything or project_id is None:
         return true()
     if itself:
-        seen = or_(kind.visibility != "private", project_id.in_(sight.team))
+        seen = or_(kind.visibility != "private", among(project_id, sight.team))
     else:
         hidden = select(_PROJECTS.c.id).where(
             _PROJECTS.c.tenant_id == literal(tenant, Uuid()),
             _PROJECTS.c.visibility == "private",
-            _PROJECTS.c.id.not_in([literal(id, Uuid()) for id in sight.team]),
+            ~among(_PROJECTS.c.id, sight.team),
         )
         seen = project_id.not_in(hidden)
         if inspect(kind).columns["project_id"].nullable:
             seen = or_(project_id.is_(None), seen)
-    return seen if sight.only is None else and_(seen, project_id.in_(sight.only))
+    return seen if sight.only is None else and_(seen, among(project_id, sight.only))
 
 
 @event.listens_for(TenantSession, "before_attach")

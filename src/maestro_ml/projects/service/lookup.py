@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import case, select
 
 from maestro_ml.core.access import Permission
+from maestro_ml.db.among import among
 from maestro_ml.db.work import Work
 from maestro_ml.projects.errors import DefaultProjectGone, NoProject, ProjectNotFound
 from maestro_ml.projects.models import Project
@@ -76,7 +77,7 @@ async def default_project(work: Work) -> Project:
         if project is None or not work.allows(Permission.PROJECT_READ, chosen):
             raise DefaultProjectGone
         return project
-    own = Project.id.in_(work.access.project_roles)
+    own = among(Project.id, work.access.project_roles)
     rank = case((Project.archived_at.is_not(None), 2), (own, 0), else_=1)
     query = select(Project).order_by(rank, Project.id).limit(1)
     project = (await work.session.scalars(query)).one_or_none()
