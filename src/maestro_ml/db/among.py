@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Dialect, String, TypeDecorator, Uuid, bindparam
+from sqlalchemy import Boolean, Dialect, String, TypeDecorator, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -55,5 +55,6 @@ def _in_array(element: among, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(among, "sqlite")
 def _in_json(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(one, **options) for one in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - compiled parts
+    column, ids = element.clauses
+    each = func.json_each(ids).table_valued("value")
+    return str(compiler.process(column.in_(select(each.c.value)), **options))
