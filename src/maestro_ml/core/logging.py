@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -23,6 +24,8 @@ _SECRETS = re.compile(
     r"|(?i:(?<=bearer )|(?<=basic )|(?<=password=)|(?<=token=)|(?<=secret=))[^\s&\"']+"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
 )
+# One of these is in each of them: nearly every text is let go by a look for it.
+_SUSPECT = re.compile(r"[_$=@ ]|eyJ")
 _LONGEST = 8_000
 _POOLS = ("sqlalchemy", "maestro_ml.db.pool")  # the library logs under the name of our class
 
@@ -30,7 +33,7 @@ _POOLS = ("sqlalchemy", "maestro_ml.db.pool")  # the library logs under the name
 def without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Values under a secret's name are hidden, and so is what looks like one anywhere else."""
     for name, value in event.items():
-        event[name] = _HIDDEN if _SECRET_NAMES.search(name) else _clean(value)
+        event[name] = _HIDDEN if _is_secrets(name) else _clean(value)
     return event
 
 
@@ -76,13 +79,19 @@ def configure(log: Log) -> None:
     )
 
 
+@lru_cache(maxsize=1024)
+def _is_secrets(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
+
+
 def _clean(value: Any) -> Any:
     match value:
         case str():
-            return _SECRETS.sub(_HIDDEN, value)[:_LONGEST]
+            clean = _SECRETS.sub(_HIDDEN, value) if _SUSPECT.search(value) else value
+            return clean[:_LONGEST]
         case dict():
             return {
-                name: _HIDDEN if _SECRET_NAMES.search(str(name)) else _clean(one)
+                name: _HIDDEN if _is_secrets(str(name)) else _clean(one)
                 for name, one in value.items()
             }
         case list() | tuple():
