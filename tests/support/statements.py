@@ -1,8 +1,11 @@
 """What is sent to the database."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import event
+import asyncpg
+from sqlalchemy import event, make_url
 
 from maestro_ml.db.work import Sessions
 
@@ -23,3 +26,20 @@ class counted:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *_: object) -> None:
         event.remove(self.engine, "before_cursor_execute", self._note)
+
+
+async def plan_of(database: str, statement: str, values: Any) -> str:
+    """How the database would go about it."""
+    url = make_url(database)
+    if url.get_backend_name() == "sqlite":
+        assert url.database is not None
+        with closing(sqlite3.connect(url.database)) as file:
+            steps = file.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+        return "\n".join(step[-1] for step in steps)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain)
+    try:
+        rows = await connection.fetch(f"EXPLAIN {statement}", *values)
+    finally:
+        await connection.close()
+    return "\n".join(row[0] for row in rows)

@@ -5,12 +5,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event, insert
 
 from maestro_ml.core.errors import Invalid
+from maestro_ml.core.ids import new_id
 from maestro_ml.db.work import Work
 from maestro_ml.mlflow.filters import EXPERIMENTS, RUNS, parse_filter, parse_order
 from maestro_ml.tracking.errors import FilterInvalid
-from maestro_ml.tracking.models import RunStatus
+from maestro_ml.tracking.models import Run, RunStatus
 from maestro_ml.tracking.schemas import (
     Batch,
     ExperimentCreate,
@@ -25,6 +27,7 @@ from maestro_ml.tracking.schemas_models import Dataset, DatasetUse, InputTag, Ru
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Operand, Search
 from maestro_ml.tracking.service import experiments, inputs, logs, runs
 from support import LAB
+from support.statements import plan_of
 from support.tracking import MILLIS, NOON
 
 
@@ -269,3 +272,31 @@ async def test_experiments_are_found_by_name_time_and_tag(work: Work) -> None:
         )
         found = await experiments.search(work, LAB, wanted)
         assert [r.experiment.name for r in found.items] == sorted(names), text
+
+
+async def test_what_a_metric_ranks_is_looked_up_by_its_key(work: Work, database: str) -> None:
+    """Also where the database has not yet looked at what its tables hold."""
+    experiment, _ = await a_world_of_runs(work)
+    others = {
+        "tenant_id": work.tenant_id,
+        "project_id": LAB,
+        "experiment_id": experiment,
+        "name": "one of many",
+        "status": RunStatus.FINISHED,
+        "start_time": NOON,
+        "created_at": NOON,
+        "user_name": "",
+    }
+    many = [others | {"id": new_id()} for _ in range(4_000)]
+    await work.session.execute(insert(Run), many)
+    sent: list[tuple[str, object]] = []
+    bind = work.session.get_bind()
+    event.listen(bind, "before_cursor_execute", lambda *a: sent.append((a[2], a[3])))
+    text = "metrics.acc > -2 AND params.opt LIKE 'a%'"
+    assert await found_by(work, experiment, text, "metrics.acc DESC") == "b"
+    (statement,) = [one for one in sent if "ORDER BY" in one[0] and "AS term_0" in one[0]]
+    plan = await plan_of(database, *statement)
+    assert "ix_latest_metrics_ranked" in plan
+    assert "ix_runs" not in plan
+    assert "SCAN runs" not in plan
+    assert "Seq Scan" not in plan
