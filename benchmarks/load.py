@@ -53,9 +53,11 @@ def request(path: str, token: str = "") -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def post(path: str, body: object) -> bytes:
+def post(path: str, body: object, token: str = "") -> bytes:
     data = json.dumps(body)
     lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
     return "\r\n".join([*lines, f"Content-Length: {len(data)}", "", data]).encode()
 
 

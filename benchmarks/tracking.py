@@ -16,7 +16,7 @@ from typing import Any
 
 import mlflow
 
-from benchmarks import report, stock, tracking_seed
+from benchmarks import report, stock, tracking_load, tracking_seed
 from benchmarks.databases import Database, database, kinds
 from benchmarks.seed import seed
 from benchmarks.server import Server, maestro
@@ -26,6 +26,7 @@ ROUNDS = 3 if SHORT else 5
 RUNS = 2_000 if SHORT else 10_000
 MANY_RUNS = 0 if SHORT else 100_000  # Maestro only
 POINTS = 10_000 if SHORT else 100_000
+LOAD_SECONDS = 5.0 if SHORT else 20.0
 NOW = 1_700_000_000_000
 GOALS = {  # how many times less CPU than MLflow's own server
     "log-metric": 12,
@@ -109,14 +110,17 @@ def get_run(c: Caller) -> None:
     c.raw("GET", f"runs/get?run_id={c.run}&run_uuid={c.run}")
 
 
-def search(c: Caller) -> None:
-    wanted = {
-        "experiment_ids": [c.many],
+def wanted(experiment: str) -> dict[str, Any]:
+    return {
+        "experiment_ids": [experiment],
         "filter": "metrics.acc > 0.5 AND params.model = 'm3'",
         "order_by": ["metrics.acc DESC"],
         "max_results": 50,
     }
-    if len(c("POST", "runs/search", wanted)["runs"]) != 50:
+
+
+def search(c: Caller) -> None:
+    if len(c("POST", "runs/search", wanted(c.many))["runs"]) != 50:
         raise SystemExit("a search found too little")
 
 
@@ -144,6 +148,7 @@ OPERATIONS = (
 
 def main() -> None:
     rows: list[tuple[str, ...]] = []
+    loads: list[tuple[str, ...]] = []
     found: dict[str, Any] = {}
     goals: list[dict[str, Any]] = []
     for kind in kinds():
@@ -153,11 +158,20 @@ def main() -> None:
             if "stock" in one:
                 ratio = one["stock"]["cpu_ms"] / max(one["maestro"]["cpu_ms"], 0.01)
                 goals.append(_at_least(f"{name}, {kind}", ratio, GOALS[name]))
+        loads += [
+            tracking_load.row(f"{who}, {kind}", one) for who, one in found[kind]["load"].items()
+        ]
+        goals += tracking_load.goals(kind, found[kind]["load"]["maestro"])
         if "search_many_p95" in found[kind]:
             name = f"search p95, {MANY_RUNS:,} runs, {kind}"
             goals.append(report.verdict(name, found[kind]["search_many_p95"], GOAL_SEARCH, "ms"))
     head = ("ms", "stock", "CPU", "Maestro", "CPU", "times less CPU")
     report.table(f"MLflow's calls, {RUNS:,} runs, {POINTS:,} points", head, rows)
+    report.table(
+        f"{tracking_load.CLIENTS} clients that want to log {tracking_load.GOAL_RATE} metrics/s",
+        ("", "served/s", "p95 ms", "search p95 ms"),
+        loads,
+    )
     report.save("tracking", {**found, "goals": goals})
 
 
@@ -198,12 +212,18 @@ def measure(kind: str) -> dict[str, Any]:
             "resident_mb": {who: c.server.resident_mb() for who, c in callers.items()},
             "bytes_per_point": _long_metrics(callers, data),
             "calls": {one.name: _in_turns(one, callers) for one in OPERATIONS},
+            "load": {who: _under_load(caller) for who, caller in callers.items()},
         }
         if MANY_RUNS:
             seeded = tracking_seed.seed_runs(data.url, tenant, project, "very many", MANY_RUNS)
             callers["maestro"].many = asyncio.run(seeded)
             done["search_many_p95"] = report.spread(_times(search, callers["maestro"], 40))["p95"]
         return done
+
+
+def _under_load(c: Caller) -> dict[str, Any]:
+    looked_for = wanted(c.many or c.experiment)
+    return tracking_load.measure(c.server.port, c.token, c.new_run, looked_for, LOAD_SECONDS)
 
 
 def _in_turns(one: Operation, callers: dict[str, Caller]) -> dict[str, Any]:
