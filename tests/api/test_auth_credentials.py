@@ -218,6 +218,7 @@ async def test_a_database_that_does_not_answer_lets_nobody_in(
 ) -> None:
     made = await server.register()
     secret = await an_api_key(sessions, made["user"]["id"])
+    await server.identity.lookup.close()
     server.identity.lookup = Lookup(make_engines(gone))
     for token in (made["access_token"], secret):
         answer = await server.http.get(ME, headers=bearer(token))

@@ -62,6 +62,7 @@ async def test_a_told_token_is_refused_without_the_database(
     assert (await server.me(made["access_token"])).status_code == 200
     await redis.set(f"revoked:sid:{session_of(made['access_token'])}", "1", ex=60)
     gone = "sqlite+aiosqlite:////gone/maestro.db"
+    await server.identity.lookup.close()
     server.identity.lookup = Lookup(make_engines(gone))
     assert (await server.me(made["access_token"])).status_code == 401
 
