@@ -197,3 +197,9 @@ async def test_the_same_calls_stand_under_both_names(wire: Wire) -> None:
     id = await wire.experiment()
     path = "/ajax-api/2.0/mlflow/experiments/get"
     assert (await wire.ok("GET", path, {"experiment_id": id}))["experiment"]["name"] == "churn"
+
+
+async def test_what_is_no_json_is_told_where(wire: Wire) -> None:
+    for path in ("runs/search", "experiments/create"):
+        said = await wire.invalid(path, '{"a": }')
+        assert said == "The message cannot be read: JSON decode error at character 6"

@@ -77,6 +77,8 @@ def _fault(at: Sequence[Any], why: str) -> str:
         why = "it must be a JSON object, sent with `Content-Type: application/json`"
     if not at:
         return f"The message cannot be read: {why}"
+    if isinstance(at[0], int):  # where in the bytes, of what is no JSON
+        return f"The message cannot be read: {why} at character {at[0]}"
     place = ".".join(str(part) for part in at)
     if why == _MISSING:
         return f"Missing value for required parameter '{place}'"
