@@ -25,7 +25,7 @@ demo: .venv/demo ## show the main job on real data, in a temporary folder
 # Hashing gives way to everything else, so at another priority a test waits for its neighbours.
 test: .venv/dev ## run the tests; T=tests/unit narrows it, COVER=1 measures coverage
 	@$(MAKE) --no-print-directory .clients/oldest/ready || echo "make test: without the oldest MLflow client its tests are left out; in CI they fail." >&2
-	nice -n 10 $(BIN)/pytest -n auto --dist loadfile $(if $(COVER),--cov --cov-report=term:skip-covered --cov-report=xml) $(T)
+	nice -n 10 $(BIN)/pytest -n auto --no-loadscope-reorder $(if $(COVER),--cov --cov-report=term:skip-covered --cov-report=xml) $(T)
 
 conformance-all: .venv/dev .clients/oldest/ready .clients/middle/ready ## run the MLflow clients that are supported, old and new, on both databases
 	MAESTRO_TEST_CLIENTS=all $(BIN)/pytest tests/conformance/test_clients.py

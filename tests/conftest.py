@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy import make_url
+from xdist.remote import Producer
 
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.work import Sessions, Work, open_work
@@ -14,6 +15,7 @@ from support import caller
 from support.absent import absent
 from support.databases import POSTGRES, PostgresDatabases, SqliteDatabases
 from support.live import LiveServer
+from support.sharing import ByFileAndDatabase, in_order
 
 Databases = PostgresDatabases | SqliteDatabases
 PROOF = {"security", "reliability"}  # folders
@@ -41,6 +43,12 @@ def _need_postgres() -> None:
         absent(f"no PostgreSQL answers at {make_url(POSTGRES)!r}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileAndDatabase:
+    return ByFileAndDatabase(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What holds against an attack is part of the proof, and says so in the report."""
     for item in items:
@@ -48,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if rows or PROOF & set(item.path.parts):
             item.add_marker("proof")
         item.user_properties += [("row", row) for row in rows]
+    in_order(items)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
