@@ -1,7 +1,7 @@
 """Fixtures shared by every suite. Short names, one level deep."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -48,14 +48,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileA
     return ByFileAndDatabase(config, log)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What holds against an attack is part of the proof, and says so in the report."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """What holds against an attack is part of the proof, and says so in the report. Said before
+    tests are chosen by it; put in order after that, and after pytest's own order."""
     for item in items:
         rows = [row for mark in item.iter_markers("rows") for row in mark.args]
         if rows or PROOF & set(item.path.parts):
             item.add_marker("proof")
         item.user_properties += [("row", row) for row in rows]
+    yield
     in_order(items)
 
 
