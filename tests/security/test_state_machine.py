@@ -9,11 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from support.ground import PASSWORD, Ground, a_ground
 from support.model import (
@@ -35,7 +31,8 @@ _SCOPES = st.sets(st.sampled_from(SCOPES), min_size=1)
 
 
 class Rights(Walk):
-    """Each step is an attempt, which the model allows or refuses."""
+    """Each step is an attempt, which the model allows or refuses. None has a precondition: ids are
+    made at random, so what there is would differ when the same numbers are drawn again."""
 
     # Projects and their teams.
 
@@ -190,19 +187,21 @@ class Rights(Walk):
             offer = Invitation(made["id"], made["token"], who.tenant, user, role)
             self.model.invitations[offer.id] = offer
 
-    @precondition(lambda self: self.model.invitations)
     @rule(n=ANY, i=ANY)
     def revoke_invitation(self, n: int, i: int) -> None:
         who, offer = self.caller(n), self._offer(i)
+        if offer is None:
+            return
         then = 204 if who is not None and offer.open and offer.tenant is who.tenant else 404
         done = self.attempt(who, "user:write", then, "DELETE", f"/users/invitations/{offer.id}")
         if done is not None:
             offer.open = False
 
-    @precondition(lambda self: self.model.invitations)
     @rule(i=ANY)
     def accept_invitation(self, i: int) -> None:
         offer = self._offer(i)
+        if offer is None:
+            return
         good = offer.open and offer.tenant.open
         body = {"token": offer.token, "password": PASSWORD, "name": "N"}
         answer = self.ground.ask(None, "POST", "/auth/invitations/accept", body)
@@ -212,11 +211,11 @@ class Rights(Walk):
             offer.tenant.places[offer.user] = Place(offer.role)
             self.signed_in(answer.json()["access_token"], offer.user, offer.tenant)
 
-    def _offer(self, number: int) -> Invitation:
+    def _offer(self, number: int) -> Invitation | None:
         every = list(self.model.invitations.values())
         still = [one for one in every if one.open]
         among = still if still and number % 4 else every
-        return among[number // 4 % len(among)]
+        return among[number // 4 % len(among)] if among else None
 
     @rule(n=ANY, role=_ROLE)
     def create_service_account(self, n: int, role: str) -> None:
