@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -96,3 +98,18 @@ def test_the_level_is_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Log(level="error"))
     structlog.get_logger().info("x.y")
     assert lines(capsys) == []
+
+
+def test_nothing_stops_when_nobody_reads_the_log_any_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    configure(Log())
+    with suppress(BrokenPipeError), os.fdopen(writing, "w", buffering=1) as gone:
+        monkeypatch.setattr("sys.stderr", gone)
+        structlog.get_logger().info("x.y")
+        structlog.get_logger().error("x.z")
+        monkeypatch.undo()
+    structlog.get_logger().info("x.again")
+    assert [one["event"] for one in lines(capsys)] == ["x.again"]

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -49,16 +50,12 @@ def configure(log: Log) -> None:
         if log.format is LogFormat.JSON
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    written: list[Any] = [structlog.processors.format_exc_info, without_secrets, shown]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                without_secrets,
-                shown,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
         )
     )
     root = logging.getLogger()
@@ -67,16 +64,27 @@ def configure(log: Log) -> None:
     # What a line of theirs would say is said by our own, or by nobody.
     for noisy in ("uvicorn", "uvicorn.access", "uvicorn.error", "alembic", "aiosqlite", *_POOLS):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # Our own do not go by way of the standard library, whose record of a line costs as much again.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *written],
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
+        logger_factory=lambda *_: _LINES,
         cache_logger_on_first_use=False,
     )
+
+
+class _Lines:
+    """Standard error. That nobody reads it any more stops nothing, as with the standard library."""
+
+    def info(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    debug = warning = error = critical = info
+
+
+_LINES = _Lines()
 
 
 @lru_cache(maxsize=1024)

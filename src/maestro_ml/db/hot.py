@@ -30,7 +30,7 @@ from maestro_ml.db.engine import READ_LIMIT, Engines
 from maestro_ml.db.fast import FAILURES, SqliteReader
 from maestro_ml.db.faults import away, meaning
 from maestro_ml.db.pool import driver_of
-from maestro_ml.db.prepared import Prepared, Row, Runner, Upsert
+from maestro_ml.db.prepared import Both, Prepared, Row, Runner, Upsert
 from maestro_ml.db.tenants import words_for
 
 T = TypeVar("T")
@@ -238,9 +238,10 @@ class _SqliteRunner(Runner):
         found = self._connection.execute(compiled.sql, compiled.values(arguments)).fetchall()
         return [compiled.row(raw) for raw in found]
 
-    async def _put(self, upsert: Upsert, rows: list[dict[str, Any]]) -> None:
-        compiled = upsert.on(self._dialect)
-        self._connection.executemany(compiled.sql, [compiled.values(row) for row in rows])
+    async def _put(self, upsert: Upsert | Both, rows: list[dict[str, Any]]) -> None:
+        for part in upsert.parts:
+            compiled = part.on(self._dialect)
+            self._connection.executemany(compiled.sql, [compiled.values(row) for row in rows])
 
 
 class _Postgres:
@@ -290,7 +291,7 @@ class _PostgresRunner(Runner):
         found = await self._connection.fetch(compiled.sql, *compiled.values(arguments))
         return [compiled.row(raw) for raw in found]
 
-    async def _put(self, upsert: Upsert, rows: list[dict[str, Any]]) -> None:
+    async def _put(self, upsert: Upsert | Both, rows: list[dict[str, Any]]) -> None:
         compiled = upsert.on(self._dialect)
         if len(rows) == 1:
             await self._connection.fetch(compiled.sql, *compiled.values(rows[0]))

@@ -103,6 +103,7 @@ class Upsert(Statement):
         assert isinstance(table, Table)
         self._table = table
         self._key = ("tenant_id", *key) if key else ()
+        self.parts = (self,)
         named = change if isinstance(change, Mapping) else dict.fromkeys(change, _the_new)
         self._change: Mapping[str, Change] = named
 
@@ -120,6 +121,19 @@ class Upsert(Statement):
             for name, change in self._change.items()
         }
         return insert.on_conflict_do_update(index_elements=self._key, set_=new)
+
+
+class Both(Statement):
+    """Two upserts of the same rows, each of which takes the columns that it knows."""
+
+    def __init__(self, first: Upsert, second: Upsert) -> None:
+        super().__init__()
+        self.parts = (first, second)
+
+    def on_dialect(self, name: str) -> Any:
+        """One statement, where a statement may hold another that writes."""
+        first, second = (part.on_dialect(name) for part in self.parts)
+        return second.add_cte(first.cte("first"))
 
 
 def _the_new(_: Any, new: Any) -> Any:
@@ -182,7 +196,7 @@ class Runner(ABC):
             raise TenantViolation("a prepared statement that does not carry the tenant")
         return await self._all(prepared, {**arguments, "tenant_id": self.tenant})
 
-    async def put(self, upsert: Upsert, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def put(self, upsert: Upsert | Both, rows: Sequence[Mapping[str, Any]]) -> None:
         """Every row names every column but the tenant's."""
         if rows:
             await self._put(upsert, [{**row, "tenant_id": self.tenant} for row in rows])
@@ -191,7 +205,7 @@ class Runner(ABC):
     async def _all(self, prepared: Prepared, arguments: Mapping[str, Any]) -> list[Row]: ...
 
     @abstractmethod
-    async def _put(self, upsert: Upsert, rows: list[dict[str, Any]]) -> None: ...
+    async def _put(self, upsert: Upsert | Both, rows: list[dict[str, Any]]) -> None: ...
 
 
 class SessionRunner(Runner):
@@ -207,9 +221,10 @@ class SessionRunner(Runner):
         await self._session.flush()
         return await self._session.run_sync(_fetch, prepared, arguments)
 
-    async def _put(self, upsert: Upsert, rows: list[dict[str, Any]]) -> None:
+    async def _put(self, upsert: Upsert | Both, rows: list[dict[str, Any]]) -> None:
         await self._session.flush()
-        await self._session.run_sync(_put, upsert, rows)
+        for part in upsert.parts:
+            await self._session.run_sync(_put, part, rows)
 
 
 # `Session.connection` is the session's own way to its connection, closed to everybody else.

@@ -22,6 +22,7 @@ from maestro_ml.tracking.service import logs, runs, workspaces
 T = TypeVar("T")
 M = TypeVar("M")
 Verb = Callable[[FastWork, UUID], Awaitable[T]]
+Way = Callable[..., Awaitable[tuple[FastWork, UUID]]]  # into one project
 _JSON = b"application/json"
 _ENCODE = msgspec.json.Encoder().encode
 _SEARCH = msgspec.json.Decoder(messages.SearchRuns)
@@ -90,8 +91,9 @@ async def search(call: Call) -> bytes:
             ids.extend([] if default is None else [default])
         return work.access
 
-    access = await _read(call, inside)
     runtime = call.runtime
+    act = _acting(call, workspaces.inside, inside, hold=False)
+    access = await runtime.sessions.hot.read(call.access, runtime.clock(), act)
     async with open_work(runtime.sessions, access, read_only=True, clock=runtime.clock) as work:
         found = await runs.search(work, ids, wanted)
     listed = [wire.run_message(record) for record in found.items]
@@ -139,22 +141,24 @@ def _run(id: str) -> UUID:
 
 async def _read(call: Call, verb: Verb[T]) -> T:
     runtime = call.runtime
-    act = _inside(call, verb, hold=False)
+    act = _acting(call, workspaces.beside, verb, hold=False)
     return await runtime.sessions.hot.read(call.access, runtime.clock(), act)
 
 
 async def _write(call: Call, verb: Verb[T]) -> T:
     runtime = call.runtime
-    act = _inside(call, verb, hold=True)
+    act = _acting(call, workspaces.beside, verb, hold=True)
     return await runtime.sessions.hot.write(call.access, runtime.clock(), act)
 
 
-def _inside(call: Call, verb: Verb[T], *, hold: bool) -> Callable[[FastWork], Awaitable[T]]:
+def _acting(
+    call: Call, way: Way, verb: Verb[T], *, hold: bool
+) -> Callable[[FastWork], Awaitable[T]]:
     """Every call happens inside one project, as `deps` says."""
     named = call.headers.get(b"x-mlflow-workspace", b"").decode("latin-1")
     slug = None if named in ("", "default") else named
 
     async def act(work: FastWork) -> T:
-        return await verb(*await workspaces.inside(work, slug, hold=hold))
+        return await verb(*await way(work, slug, hold=hold))
 
     return act

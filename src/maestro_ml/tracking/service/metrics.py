@@ -15,7 +15,7 @@ from maestro_ml.core.clock import EPOCH
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.among import among
 from maestro_ml.db.hot import FastWork
-from maestro_ml.db.prepared import Prepared, Row, Upsert
+from maestro_ml.db.prepared import Both, Prepared, Row, Upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.models import LatestMetric, MetricChunk
 from maestro_ml.tracking.points import (
@@ -92,6 +92,7 @@ _SET_NEWEST = Upsert(
     key=("run_id", "key"),
     change=("step", "at", "value", "is_nan", "n_points"),
 )
+_KEEP = Both(_ADD_CHUNK, _SET_NEWEST)
 _NEVER = 2**63 - 1
 _FEW = 8  # keys that are asked for one by one
 
@@ -105,8 +106,7 @@ async def append(
     """
     work.require(Permission.RUN_WRITE, run.project_id)
     held = await _held(work, run, points)
-    latest: list[dict[str, Any]] = []
-    chunks: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for key, sent in points.items():
         before = held.get(key)
         records = await _unknown(work, run, key, sent, before)
@@ -115,13 +115,20 @@ async def append(
         newest, n = _newest(records), 0
         if before is not None:
             newest, n = max(newest, before[0]), before[1]
-        of = {"run_id": run.id, "key": key, "created_at": work.now}
         step, at, value, is_nan = newest
-        number = {"n_points": n + len(records), "experiment_id": run.experiment_id}
-        latest.append(of | number | {"step": step, "at": at, "value": value, "is_nan": is_nan})
-        chunks.append(of | await _chunk(work, run, key, n, records))
-    await work.prepared.put(_ADD_CHUNK, chunks)
-    await work.prepared.put(_SET_NEWEST, latest)
+        row = {
+            "run_id": run.id,
+            "key": key,
+            "created_at": work.now,
+            "step": step,
+            "at": at,
+            "value": value,
+            "is_nan": is_nan,
+            "n_points": n + len(records),
+            "experiment_id": run.experiment_id,
+        }
+        rows.append(row | await _chunk(work, run, key, n, records))
+    await work.prepared.put(_KEEP, rows)
 
 
 async def history(

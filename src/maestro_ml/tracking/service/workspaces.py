@@ -73,8 +73,22 @@ async def inside(work: FastWork, slug: str | None, *, hold: bool) -> tuple[FastW
         raise missing
     if not work.allows(Permission.PROJECT_READ, row[0]):
         raise missing
-    access = replace(work.access, only_projects=frozenset({row[0]}))
-    return FastWork(work.prepared, access, work.now), row[0]
+    return _within(work, row[0]), row[0]
+
+
+async def beside(work: FastWork, slug: str | None, *, hold: bool) -> tuple[FastWork, UUID]:
+    """As `inside`, for what is about a run or an experiment: it is looked up together with its
+    project, and whoever deletes that waits for it. So a key's default needs no look of its own.
+
+    Raises:
+        ProjectNotFound, DefaultProjectGone, NoProject: there is none, or it is not for them.
+    """
+    default = work.access.default_project_id
+    if slug or default is None:
+        return await inside(work, slug, hold=hold)
+    if not work.allows(Permission.PROJECT_READ, default):
+        raise DefaultProjectGone
+    return _within(work, default), default
 
 
 async def default_experiment(work: FastWork, project_id: UUID) -> UUID | None:
@@ -82,6 +96,11 @@ async def default_experiment(work: FastWork, project_id: UUID) -> UUID | None:
     work.require(Permission.RUN_READ, project_id)
     row = await work.prepared.one(_DEFAULT, project_id=project_id, name=DEFAULT)
     return None if row is None else row[0]
+
+
+def _within(work: FastWork, project_id: UUID) -> FastWork:
+    access = replace(work.access, only_projects=frozenset({project_id}))
+    return FastWork(work.prepared, access, work.now)
 
 
 async def _default(work: FastWork, *, hold: bool) -> tuple[Any, Any]:
