@@ -1,7 +1,7 @@
 """MLflow's filter grammar, read into our filter tree.
 
 filter     = [comparison {AND comparison}]
-comparison = name operator value | name [NOT] IN (value {, value}) | name IS [NOT] NULL
+comparison = name operator value | name [NOT] IN (value {, value} [,]) | name IS [NOT] NULL
 name       = [kind "."] key        a key may be quoted, by backticks or double quotes
 """
 
@@ -237,6 +237,8 @@ class _Reader:
             self.refuse("Expected a list, such as ('this', 'that')")
         values = [self._text()]
         while self.takes(","):
+            if self._next.text == ")":  # how Python writes a tuple of one
+                break
             values.append(self._text())
         if not self.takes(")"):
             self.refuse("Expected , or )")
