@@ -166,6 +166,18 @@ def test_a_wrong_order_is_refused(text: str) -> None:
         parse_order([text], RUNS)
 
 
+def test_what_is_too_long_is_refused_before_its_end_is_read() -> None:
+    unread = "'"
+    texts = ["metrics.a = 1"] * 101
+    with pytest.raises(FilterInvalid, match="at most 100 comparisons"):
+        parse_filter(" AND ".join([*texts, unread]), RUNS)
+    half = ", ".join(["'x'"] * 5_001)
+    with pytest.raises(FilterInvalid, match="at most 10000 values"):
+        parse_filter(f"run_id IN ({half}) AND run_id IN ({half}, {unread}", RUNS)
+    with pytest.raises(FilterInvalid, match="at most 16 names"):
+        parse_order([*(f"metrics.m{n}" for n in range(16)), unread], RUNS)
+
+
 WORDS = "metrics params. tags.` ` ' \" . AND NOT IN ( ) , = != > LIKE NULL 1 - e5 start_time \\ a é"
 PIECES = st.sampled_from([*WORDS.split(" "), " ", "\n"])
 
