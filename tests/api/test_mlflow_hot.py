@@ -16,12 +16,13 @@ from sqlalchemy import update
 from maestro_ml.core.access import Access, Role, Scope
 from maestro_ml.core.clock import utc_now
 from maestro_ml.core.ids import new_id
+from maestro_ml.db.faults import QueryTooSlow
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.projects.models import Project, ProjectMember, Visibility
 from maestro_ml.tracking.errors import RunNotFound
-from maestro_ml.tracking.service import lookup
+from maestro_ml.tracking.service import lookup, runs
 from support.wire import CALLERS, Wire, mlflow_app
 from support.world import ACME, LAB, USERS, caller
 
@@ -207,3 +208,20 @@ async def test_a_tenants_hot_work_reaches_no_other_tenant(sessions: Sessions, wi
     for act in (sessions.hot.read, sessions.hot.write):
         with pytest.raises(RunNotFound):
             await act(stranger, utc_now(), lambda work: lookup.seen(work, run))
+
+
+async def test_what_takes_too_long_to_find_is_not_looked_for_twice(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = await wire.experiment()
+    looked = 0
+
+    async def search(*_: object) -> None:
+        nonlocal looked
+        looked += 1
+        raise QueryTooSlow
+
+    monkeypatch.setattr(runs, "search", search)
+    told = await wire.invalid("runs/search", {"experiment_ids": [experiment]})
+    assert "Narrow it" in told
+    assert looked == 1

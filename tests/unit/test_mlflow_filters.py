@@ -38,6 +38,8 @@ DATASET, MANY = Kind.DATASET, ("train", "test")
         ("attributes.status = 'FINISHED'", ATTRIBUTE, "status", Op.EQ, "FINISHED"),
         ("attr.run_id IN ('a')", ATTRIBUTE, "id", Op.IN, ("a",)),
         ("run_id not  in ('a')", ATTRIBUTE, "id", Op.NOT_IN, ("a",)),
+        ("run_id IN ('a',)", ATTRIBUTE, "id", Op.IN, ("a",)),
+        ("run_id NOT IN ('a', 'b' , )", ATTRIBUTE, "id", Op.NOT_IN, ("a", "b")),
         ("run.user_id = 'me'", ATTRIBUTE, "user_name", Op.EQ, "me"),
         ("run_name LIKE '%x%'", ATTRIBUTE, "name", Op.LIKE, "%x%"),
         ("attributes.`Run name` = 'x'", ATTRIBUTE, "name", Op.EQ, "x"),
@@ -95,7 +97,8 @@ def test_and_joins_comparisons(text: str, n: int) -> None:
         ("params.a IN 'x'", 12),
         ("params.a IN ()", 13),
         ("params.a IN ('x' 'y')", 17),
-        ("params.a IN ('x',)", 17),
+        ("params.a IN ('x',,)", 17),
+        ("params.a IN (,)", 13),
         ("params.a NOT 'x'", 13),
         ("params.a IS 'x'", 12),
         ("'params'.a = 'x'", 0),
@@ -161,6 +164,18 @@ def test_an_order_is_read(text: str, order: Order) -> None:
 def test_a_wrong_order_is_refused(text: str) -> None:
     with pytest.raises(FilterInvalid):
         parse_order([text], RUNS)
+
+
+def test_what_is_too_long_is_refused_before_its_end_is_read() -> None:
+    unread = "'"
+    texts = ["metrics.a = 1"] * 101
+    with pytest.raises(FilterInvalid, match="at most 100 comparisons"):
+        parse_filter(" AND ".join([*texts, unread]), RUNS)
+    half = ", ".join(["'x'"] * 5_001)
+    with pytest.raises(FilterInvalid, match="at most 10000 values"):
+        parse_filter(f"run_id IN ({half}) AND run_id IN ({half}, {unread}", RUNS)
+    with pytest.raises(FilterInvalid, match="at most 16 names"):
+        parse_order([*(f"metrics.m{n}" for n in range(16)), unread], RUNS)
 
 
 WORDS = "metrics params. tags.` ` ' \" . AND NOT IN ( ) , = != > LIKE NULL 1 - e5 start_time \\ a é"

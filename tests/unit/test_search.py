@@ -24,7 +24,19 @@ from maestro_ml.tracking.schemas import (
     SetTag,
 )
 from maestro_ml.tracking.schemas_models import Dataset, DatasetUse, InputTag, RunInputs
-from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Operand, Search
+from maestro_ml.tracking.search import logged_models
+from maestro_ml.tracking.search.tree import (
+    Comparison,
+    Field,
+    Kind,
+    Op,
+    Operand,
+    Order,
+    Search,
+)
+from maestro_ml.tracking.search.tree import (
+    Dataset as OnDataset,
+)
 from maestro_ml.tracking.service import experiments, inputs, logs, runs
 from support import LAB
 from support.statements import plan_of
@@ -300,3 +312,36 @@ async def test_what_a_metric_ranks_is_looked_up_by_its_key(work: Work, database:
     assert "ix_runs" not in plan
     assert "SCAN runs" not in plan
     assert "Seq Scan" not in plan
+
+
+async def test_many_parts_of_a_filter_make_no_large_join(work: Work, database: str) -> None:
+    """PostgreSQL weighs every order of a join: of a hundred parts for longer than a search may."""
+    experiment, _ = await a_world_of_runs(work)
+    parts = [f"params.p{n} = 'x' AND metrics.m{n} != 1 AND tags.t{n} IS NULL" for n in range(3)]
+    text = " AND ".join(parts)
+    sent: list[tuple[str, object]] = []
+    bind = work.session.get_bind()
+    event.listen(bind, "before_cursor_execute", lambda *a: sent.append((a[2], a[3])))
+    assert await found_by(work, experiment, text) == ""
+    (statement,) = [one for one in sent if "ORDER BY" in one[0] and "AS term_0" in one[0]]
+    plan = await plan_of(database, *statement)
+    assert "Nested Loop" not in plan
+    assert "Join" not in plan
+
+
+async def test_logged_models_of_thousands_of_experiments_are_searched_in_any_order(
+    work: Work,
+) -> None:
+    experiments = [new_id() for _ in range(2_100)]
+    order = [Order(Field(Kind.METRIC, f"m{n}")) for n in range(16)]
+    found = await logged_models.page(work.session, experiments, Search(order=order))
+    assert found.items == []
+
+
+async def test_a_search_compares_so_many_metrics_on_so_many_datasets(work: Work) -> None:
+    datasets = [OnDataset(f"d{n}") for n in range(100)]
+    where = [Comparison(Field(Kind.METRIC, f"m{n}"), Op.GT, 1.0) for n in range(11)]
+    with pytest.raises(FilterInvalid, match="at most 1000"):
+        await logged_models.page(work.session, [], Search(where=where, datasets=datasets))
+    most = Search(where=where[:10], datasets=datasets)
+    assert (await logged_models.page(work.session, [new_id()], most)).items == []

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from maestro_ml.core.access import Access
 from maestro_ml.core.errors import MaestroError, Unavailable
+from maestro_ml.db.faults import QueryTooSlow
 from maestro_ml.http.deps import Runtime
 
 
@@ -50,7 +51,7 @@ class Shortcuts:
         """What is answered; None: the ordinary route knows.
 
         Raises:
-            Unavailable: the database does not answer, and would not there either.
+            Unavailable, QueryTooSlow: the database does not answer, and would not there either.
         """
         found = self._ways.get((scope["method"], scope["path"]))
         if found is None:
@@ -60,7 +61,7 @@ class Shortcuts:
         call = Call(scope["app"].state.runtime, access, headers, scope["query_string"], body)
         try:
             content = await way(call)
-        except Unavailable:
+        except (Unavailable, QueryTooSlow):
             raise
         except (Unusual, MaestroError):
             return None

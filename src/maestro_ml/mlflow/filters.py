@@ -1,7 +1,7 @@
 """MLflow's filter grammar, read into our filter tree.
 
 filter     = [comparison {AND comparison}]
-comparison = name operator value | name [NOT] IN (value {, value}) | name IS [NOT] NULL
+comparison = name operator value | name [NOT] IN (value {, value} [,]) | name IS [NOT] NULL
 name       = [kind "."] key        a key may be quoted, by backticks or double quotes
 """
 
@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking.errors import FilterInvalid
+from maestro_ml.tracking.search.limits import check_comparisons, check_listed, check_orders
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Operand, Order
 
 _TOKEN = re.compile(
@@ -85,7 +86,7 @@ _NULLABLE = frozenset({Op.IS_NULL, Op.IS_NOT_NULL})
 
 def parse_filter(text: str, grammar: Grammar) -> list[Comparison]:
     """Raises:
-    FilterInvalid: the filter cannot be read; it says why and where.
+    FilterInvalid: the filter cannot be read, or is too long; it says why and where.
     """
     reader = _Reader(text, grammar)
     found: list[Comparison] = []
@@ -93,6 +94,7 @@ def parse_filter(text: str, grammar: Grammar) -> list[Comparison]:
         return found
     while True:
         found.append(reader.comparison())
+        check_comparisons(len(found))
         if reader.at_end():
             return found
         if not reader.takes("AND"):
@@ -103,6 +105,7 @@ def parse_order(texts: Sequence[str], grammar: Grammar) -> list[Order]:
     """Raises:
     FilterInvalid: a part of the order cannot be read.
     """
+    check_orders(len(texts))
     orders: list[Order] = []
     for text in texts:
         reader = _Reader(text, grammar)
@@ -132,6 +135,7 @@ class _Reader:
         self._grammar = grammar
         self._tokens = _tokens(text)
         self._next = next(self._tokens)
+        self._listed = 0
 
     def at_end(self) -> bool:
         return self._next.sort == "end"
@@ -237,9 +241,13 @@ class _Reader:
             self.refuse("Expected a list, such as ('this', 'that')")
         values = [self._text()]
         while self.takes(","):
+            if self._next.text == ")":  # how Python writes a tuple of one
+                break
             values.append(self._text())
+            check_listed(self._listed + len(values))
         if not self.takes(")"):
             self.refuse("Expected , or )")
+        self._listed += len(values)
         return tuple(values)
 
     def _take(self) -> _Token:

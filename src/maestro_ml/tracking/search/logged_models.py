@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from maestro_ml.core.clock import EPOCH
 from maestro_ml.core.paging import Page
+from maestro_ml.db.among import among
 from maestro_ml.db.base import UtcDateTime
 from maestro_ml.tracking.models import (
     LoggedModel,
@@ -43,7 +44,8 @@ from maestro_ml.tracking.search.keyset import (
     decode,
     encode,
 )
-from maestro_ml.tracking.search.pages import check_size, hexadecimal
+from maestro_ml.tracking.search.limits import check_size
+from maestro_ml.tracking.search.pages import apart, has_many_parts, hexadecimal
 from maestro_ml.tracking.search.tree import Comparison, Dataset, Field, Kind, Op, Order, Search
 
 Read = Callable[[object], Any]
@@ -75,11 +77,12 @@ async def page(
     """
     check_size(search)
     dialect = session.get_bind().dialect.name
+    many = has_many_parts(search)
     query, terms = _ordered(select(LoggedModel), experiment_ids, search.order)
     query = query.where(
-        LoggedModel.experiment_id.in_(experiment_ids),
+        among(LoggedModel.experiment_id, experiment_ids),
         LoggedModel.deleted_at.is_(None),
-        *(_matches(comparison, search.datasets, dialect) for comparison in search.where),
+        *(_matches(c, search.datasets, dialect, one_by_one=many) for c in search.where),
     )
     if search.datasets and not any(c.field.kind is Kind.METRIC for c in search.where):
         of_model = LoggedModelMetric.model_id == LoggedModel.id
@@ -108,12 +111,16 @@ def _about(datasets: Sequence[Dataset]) -> ColumnElement[bool]:
     )
 
 
-def _matches(comparison: Comparison, datasets: Sequence[Dataset], dialect: str) -> Any:
+def _matches(
+    comparison: Comparison, datasets: Sequence[Dataset], dialect: str, *, one_by_one: bool
+) -> Any:
     field = comparison.field
     if field.kind is Kind.ATTRIBUTE:
         return compare(_ATTRIBUTES[field.key], comparison, dialect)
     part = _PARTS[field.kind]
     named = select(part.key).where(part.model_id == LoggedModel.id, part.key == field.key)
+    if one_by_one:
+        named = apart(named, dialect)
     if comparison.op is Op.IS_NULL:
         return ~named.exists()
     if comparison.op is Op.IS_NOT_NULL:
@@ -151,7 +158,7 @@ def _ordered(
 def _newest(order: Order, experiment_ids: Collection[UUID]) -> Any:
     """The newest point of a metric for each model of the experiments."""
     part = LoggedModelMetric
-    models = select(LoggedModel.id).where(LoggedModel.experiment_id.in_(experiment_ids))
+    models = select(LoggedModel.id).where(among(LoggedModel.experiment_id, experiment_ids))
     age = func.row_number().over(
         partition_by=part.model_id,
         order_by=(part.at.desc(), part.step.desc(), part.run_id, part.point_id),

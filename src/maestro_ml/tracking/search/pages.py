@@ -49,11 +49,8 @@ from maestro_ml.tracking.search.keyset import (
     decode,
     encode,
 )
+from maestro_ml.tracking.search.limits import check_size
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Order, Search, View
-
-MAX_COMPARISONS = 100
-MAX_ORDERS = 16
-MAX_LISTED = 10_000
 
 
 def hexadecimal(id: Any) -> ColumnElement[str]:
@@ -169,6 +166,7 @@ def _in_index_order(
 
 
 _NUMBERS, _NAN, _LACKING = range(3)
+_WEIGHED = 6  # parts of a filter
 _FEW = 500  # rows that are looked at one by one rather than all in their order
 _RANGES = frozenset({Op.EQ, Op.GT, Op.GE, Op.LT, Op.LE})
 
@@ -201,10 +199,11 @@ def _stages(
 ) -> list[_Stage]:
     """One, or where a metric orders: numbers, which an index has in order, then NaN, then none."""
     at_home = getattr(space.model, space.home).in_(homes)
+    many = has_many_parts(search)
     first = search.order[0] if search.order else None
     if first is None or first.field.kind is not Kind.METRIC:
         terms, query = _ordered(space, select(space.model.id), search.order)
-        where = [at_home, *(_matches(space, c, dialect) for c in search.where)]
+        where = [at_home, *(_matches(space, c, dialect, one_by_one=many) for c in search.where)]
         return [_Stage(0, space, query, where, terms)]
     part = space.parts[Kind.METRIC]
     # The metric's own column says where a row belongs: the index is entered by that one.
@@ -228,7 +227,7 @@ def _stages(
     if not own:
         terms, query = _ordered(space, select(space.model.id), search.order[1:])
         lacks = [Comparison(first.field, Op.IS_NULL), *rest]
-        where = [at_home, *(_matches(space, c, dialect) for c in lacks)]
+        where = [at_home, *(_matches(space, c, dialect, one_by_one=many) for c in lacks)]
         found.append(_Stage(_LACKING, space, query, where, terms, (0.0,)))
     return found
 
@@ -280,17 +279,15 @@ async def _some_lack(
     return await session.scalar(rows) != await session.scalar(having)
 
 
-def check_size(search: Search) -> None:
-    """Databases answer these with an error of their own, or with a long silence."""
-    if len(search.where) > MAX_COMPARISONS:
-        raise FilterInvalid(f"A filter holds at most {MAX_COMPARISONS} comparisons")
-    if len(search.order) > MAX_ORDERS:
-        raise FilterInvalid(f"An order holds at most {MAX_ORDERS} names")
-    if len({order.field for order in search.order}) < len(search.order):
-        raise FilterInvalid("The order contains duplicate fields")
-    listed = sum(len(c.value) for c in search.where if isinstance(c.value, tuple))
-    if listed > MAX_LISTED:
-        raise FilterInvalid(f"The lists of a filter hold at most {MAX_LISTED} values")
+def has_many_parts(search: Search) -> bool:
+    """Whether they are looked at one by one: PostgreSQL weighs every order in which it could do
+    so, which of a hundred parts takes it longer than a search may."""
+    return sum(c.field.kind is not Kind.ATTRIBUTE for c in search.where) > _WEIGHED
+
+
+def apart(part: Select[Any], dialect: str) -> Select[Any]:
+    """Keeps PostgreSQL from making one large join of it and the rest."""
+    return part.offset(0) if dialect == "postgresql" else part
 
 
 def _matches(
@@ -302,14 +299,14 @@ def _matches(
             return _matches_id(space.model.id, comparison, dialect)
         return compare(space.attributes[field.key], comparison, dialect)
     if field.kind is Kind.DATASET and Kind.METRIC in space.parts:
-        return _uses_dataset(space, comparison, dialect)
+        return _uses_dataset(space, comparison, dialect, one_by_one=one_by_one)
     if field.kind not in space.parts:
         raise FilterInvalid(f"Nothing here is found by a {field.kind}")
     part = space.parts[field.kind]
     named = select(part.key).where(getattr(part, space.owner) == space.id)
     named = named.where(part.key == field.key)
-    if one_by_one and dialect == "postgresql":
-        named = named.offset(0)
+    if one_by_one:
+        named = apart(named, dialect)
     if comparison.op is Op.IS_NULL:
         return ~named.exists()
     if comparison.op is Op.IS_NOT_NULL:
@@ -321,13 +318,15 @@ def _matches(
     return named.where(holds).exists()
 
 
-def _uses_dataset(space: Space, comparison: Comparison, dialect: str) -> Any:
+def _uses_dataset(space: Space, comparison: Comparison, dialect: str, *, one_by_one: bool) -> Any:
     """Of several datasets, one that it holds for is enough."""
     column = _DATASET[comparison.field.key]
     used = select(DatasetInput.run_id).join(
         LoggedDataset, LoggedDataset.id == DatasetInput.dataset_id
     )
     used = used.where(DatasetInput.run_id == space.id)
+    if one_by_one:
+        used = apart(used, dialect)
     return used.where(compare(column, comparison, dialect)).exists()
 
 
