@@ -63,6 +63,7 @@ class Me(Answer):
     role: str | None
     tenant: Tenant | None = None
     platform_admin: bool = False
+    verified: bool | None = None
 
 
 class SignIn(Answer):
@@ -86,6 +87,7 @@ class User(Answer):
     role: str
     active: bool = True
     disabled: bool = False
+    verified: bool | None = None
     joined_at: datetime | None = None
     created_at: datetime | None = None
     last_login_at: datetime | None = None
