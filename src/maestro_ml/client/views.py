@@ -212,6 +212,7 @@ class AuditEvent(Answer):
     actor_id: UUID | None = None
     actor_kind: str
     actor_name: str | None = None
+    actor_email: str | None = None
     target_type: str
     target_id: str | None = None
     facts: dict[str, Any] = {}
