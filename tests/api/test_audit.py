@@ -75,6 +75,7 @@ async def test_an_admin_sees_what_happened_with_all_that_is_known(people: People
         "actor_id": str(ADMIN),
         "actor_kind": "user",
         "actor_name": "admin",
+        "actor_email": "admin@acme.test",
         "target_type": "user",
         "target_id": str(MEMBER),
         "facts": {"before": "member", "role": "viewer"},
@@ -182,6 +183,19 @@ async def test_the_name_is_the_one_that_the_account_has_now(
     page = await people.ok(await people.token(), "GET", "/audit-events?target_type=thing")
     names = [event["actor_name"] for event in page["items"]]
     assert names == ["=Renamed", "viewer", "deleted account", None, "system"]
+    emails = [event["actor_email"] for event in page["items"]]
+    assert emails == ["member@acme.test", "viewer@acme.test", None, None, None]
+
+
+async def test_whoever_takes_another_name_is_still_told_apart(
+    people: People, sessions: Sessions
+) -> None:
+    """People name themselves, and the trail shows the name of now; an address is nobody else's."""
+    await written(sessions, an_event(2, actor_id=MEMBER), an_event(1, actor_id=ADMIN))
+    await people.ok(await people.token(Role.MEMBER), "PATCH", "/auth/me", {"name": "admin"})
+    page = await people.ok(await people.token(), "GET", "/audit-events?target_type=thing")
+    shown = [(event["actor_name"], event["actor_email"]) for event in page["items"]]
+    assert shown == [("admin", "member@acme.test"), ("admin", "admin@acme.test")]
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER, Role.MAINTAINER])

@@ -140,6 +140,24 @@ def test_an_invited_person_works_in_a_team(server: LiveServer, root: MaestroClie
     assert {u.email for u in root.users.list()} >= {"mel@maestro.test", "root@maestro.test"}
 
 
+def test_who_has_an_account_joins_another_tenant_without_a_name(
+    server: LiveServer, root: MaestroClient
+) -> None:
+    password = a_password()
+    first = root.users.invite(email="two@maestro.test", role="viewer").token or ""
+    second = root.tenants.create(name="Two", slug="two", admin_email="two@maestro.test")
+    with MaestroClient(server.url) as two:
+        with pytest.raises(Invalid) as refused:
+            two.auth.accept_invitation(token=first, password=password)
+        assert refused.value.code == "name-needed"
+        two.auth.accept_invitation(token=first, password=password, name="Two")
+        token = second.invitation.token or ""
+        joined = two.auth.accept_invitation(token=token, password=password).user
+        assert (joined.name, joined.verified) == ("Two", False)
+        assert joined.tenant is not None
+        assert joined.tenant.slug == "two"
+
+
 def test_a_key_reaches_what_it_was_made_for_and_makes_no_keys(
     server: LiveServer, root: MaestroClient
 ) -> None:

@@ -177,3 +177,25 @@ def test_a_tenants_life_at_the_terminal(maestro: Any) -> None:
     assert told["id"] in maestro("tenants", "deletions", password=True)
     assert "0 rows" in maestro("tenants", "deletion", told["id"], password=True)
     assert "no tenant" in maestro("tenants", "show", "acme", password=True, code=1)
+
+
+def test_an_invitation_is_mailed_again_and_taken_up_with_and_without_a_name(
+    maestro: Any, root: MaestroClient
+) -> None:
+    first = maestro("invites", "create", "kim@maestro.test").strip()
+    again = maestro("invites", "resend", "Kim@maestro.test").strip()
+    assert again != first
+    assert "not valid" in maestro("join", "--invitation", first, password=True, code=1)
+    assert "--name" in maestro("join", "--invitation", again, password=True, code=1)
+    maestro("join", "--invitation", again, "--name", "Kim", password=True)
+    assert "not invited" in maestro("invites", "resend", "kim@maestro.test", code=1)
+    made = root.tenants.create(name="Third", slug="third", admin_email="kim@maestro.test")
+    maestro("join", "--invitation", made.invitation.token or "", password=True)
+
+
+def test_the_link_that_verifies_an_address_is_mailed_again(
+    maestro: Any, root: MaestroClient
+) -> None:
+    maestro("email", "resend", password=True)
+    sent = next(mail for mail in root.outbox.list() if mail.recipient == EMAIL)
+    assert sent.kind == "email.verify"

@@ -10,11 +10,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
+from maestro_ml.audit.models import AuditEvent
+from maestro_ml.core.access import ActorKind, Role
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.identity import tokens
 from maestro_ml.identity.models import AccountToken, ExternalIdentity, User, UserKind
 from maestro_ml.jobs.models import Job, JobState
+from support import ACME, USERS
 from support.live import a_password
 from support.people import People, a_people_server
 from support.recovery import a_person, audited, login, signs_in, stored
@@ -69,6 +72,20 @@ async def test_the_link_sets_a_password_and_signs_nobody_in(
     assert [*await audited(sessions)][-2:] == ["user.password_forgotten", "user.password_reset"]
     mail = (await people.mailed("password.reset"))[-1]
     assert mail.recipient == ada["email"]
+
+
+async def test_what_an_admin_starts_is_not_said_to_be_its_owners_doing(
+    people: People, sessions: Sessions
+) -> None:
+    person = USERS[ACME, Role.MEMBER]
+    await people.ok(await people.token(), "POST", f"/users/{person}/password-reset")
+    await people.mailed()
+    async with sessions.begin(ACME, read_only=True) as session:
+        theirs = select(AuditEvent).where(AuditEvent.target_id == str(person))
+        events = {event.action: event for event in await session.scalars(theirs)}
+    assert events.keys() == {"member.reset_started", "user.reset_mailed"}
+    assert events["member.reset_started"].actor_id == USERS[ACME, Role.ADMIN]
+    assert events["user.reset_mailed"].actor_kind is ActorKind.SYSTEM
 
 
 async def test_the_link_leads_where_the_settings_say(people: People) -> None:

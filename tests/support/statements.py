@@ -43,3 +43,16 @@ async def plan_of(database: str, statement: str, values: Any) -> str:
     finally:
         await connection.close()
     return "\n".join(row[0] for row in rows)
+
+
+async def know_the_rows(database: str) -> None:
+    """What PostgreSQL finds out by itself after a while, and plans by; SQLite does not ask."""
+    url = make_url(database)
+    if url.get_backend_name() == "sqlite":
+        return
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(plain)
+    try:
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()

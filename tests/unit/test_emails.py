@@ -44,6 +44,8 @@ def test_addresses_that_differ_are_accounts_of_their_own(one: str, other: str) -
         "a@[127.0.0.1]",
         "Ada <ada@example.com>",
         "a\u202eb@x.test",
+        "\uff41da@x.test",  # a full-width letter
+        "a\ufb01@x.test",  # one sign for two letters
         "a@" + "x" * 300 + ".test",
         "a" * 1_000_000,
     ],

@@ -1,11 +1,13 @@
 """Events as they are shown, with the names of who acted. The names lie above tenants, so each page
 takes two short units of work, one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from maestro_ml.audit import service
 from maestro_ml.audit.models import AuditEvent
 from maestro_ml.audit.schemas import AuditEventView, EventFilter
+from maestro_ml.audit.service import Called
 from maestro_ml.core.access import SYSTEM_ACTOR, Access, ActorKind
 from maestro_ml.core.clock import Clock
 from maestro_ml.core.paging import Page, PageRequest
@@ -28,12 +30,12 @@ async def page(
 
 
 async def named(sessions: Sessions, events: Sequence[AuditEvent]) -> list[AuditEventView]:
-    """With what the accounts that acted are called now."""
+    """With how the accounts that acted are known now."""
     ids = {event.actor_id for event in events} - {None, SYSTEM_ACTOR}
-    names = {}
+    known: dict[UUID, Called] = {}
     if ids:
         async with open_system_work(sessions, read_only=True) as work:
-            names = await service.names(work, {id for id in ids if id is not None})
+            known = await service.called(work, {id for id in ids if id is not None})
     return [
         AuditEventView(
             id=event.id,
@@ -41,9 +43,8 @@ async def named(sessions: Sessions, events: Sequence[AuditEvent]) -> list[AuditE
             action=event.action,
             actor_id=event.actor_id,
             actor_kind=event.actor_kind,
-            actor_name=PLATFORM
-            if event.actor_kind is ActorKind.SYSTEM
-            else event.actor_id and names.get(event.actor_id, GONE),
+            actor_name=_name(event, known),
+            actor_email=_email(event, known),
             target_type=event.target_type,
             target_id=event.target_id,
             facts=event.facts,
@@ -54,3 +55,18 @@ async def named(sessions: Sessions, events: Sequence[AuditEvent]) -> list[AuditE
         )
         for event in events
     ]
+
+
+def _name(event: AuditEvent, known: Mapping[UUID, Called]) -> str | None:
+    if event.actor_kind is ActorKind.SYSTEM:
+        return PLATFORM
+    if event.actor_id is None:
+        return None
+    return known[event.actor_id].name if event.actor_id in known else GONE
+
+
+def _email(event: AuditEvent, known: Mapping[UUID, Called]) -> str | None:
+    """A machine's is made up."""
+    if event.actor_kind is not ActorKind.USER or event.actor_id is None:
+        return None
+    return known[event.actor_id].email if event.actor_id in known else None

@@ -58,6 +58,10 @@ class AuditEventView(View):
     actor_id: UUID | None = Field(description="Null: nobody whom the server knew.")
     actor_kind: ActorKind
     actor_name: str | None = Field(description="As it is now; `deleted account` when it is gone.")
+    actor_email: str | None = Field(
+        description="A person's, as it is now. People name themselves as they like, and an address "
+        "belongs to one account only."
+    )
     target_type: str
     target_id: str | None
     facts: dict[str, Any]

@@ -1,6 +1,7 @@
 """The record of who changed what: written in the transaction that changes it (no record, no
 change), and read by a tenant's admins."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,15 @@ from maestro_ml.db.work import AccountWork, SystemWork, Work
 
 VERIFIED, VERIFY = "audit.verified", "audit.verify"
 NEWEST_FIRST = Sort("created_at", AuditEvent.created_at, descending=True)
-_USERS = table("users", column("id", Uuid()), column("name", String()))
+_USERS = table("users", column("id", Uuid()), column("name", String()), column("email", String()))
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """How an account is known."""
+
+    name: str
+    email: str
 
 
 def record(work: Work | AccountWork, action: str, target: str, id: object, **facts: Any) -> None:
@@ -103,13 +112,13 @@ async def note_export(work: Work, format: ExportFormat, wanted: EventFilter) -> 
     )
 
 
-async def names(work: SystemWork, ids: set[UUID]) -> dict[UUID, str]:
-    """What accounts are called, wherever they are members now: who acted in a tenant keeps their
+async def called(work: SystemWork, ids: set[UUID]) -> dict[UUID, Called]:
+    """How accounts are known, wherever they are members now: who acted in a tenant keeps their
     name in its trail when they leave it."""
     if not ids:
         return {}
-    query = select(_USERS.c.id, _USERS.c.name).where(_USERS.c.id.in_(ids))
-    return dict((await work.session.execute(query)).all())
+    query = select(_USERS.c.id, _USERS.c.name, _USERS.c.email).where(_USERS.c.id.in_(ids))
+    return {id: Called(*known) for id, *known in await work.session.execute(query)}
 
 
 async def trail(work: Work) -> TrailView:

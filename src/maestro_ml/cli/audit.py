@@ -46,6 +46,7 @@ DevMode = Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder
 COLUMNS = {
     "created_at": "WHEN",
     "actor_name": "WHO",
+    "actor_email": "E-MAIL",
     "action": "ACTION",
     "target_type": "TARGET",
     "target_id": "TARGET ID",

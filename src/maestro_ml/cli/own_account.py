@@ -81,6 +81,14 @@ def change_email(
     say(f"A link is on its way to {address}: `maestro email verify` asks for it.")
 
 
+@email.command("resend")
+def resend_link(password_stdin: PasswordStdin = False) -> None:
+    """Have the link mailed again that an address of yours waits for; at most once a minute."""
+    with session(password_stdin=password_stdin) as client:
+        client.auth.resend_verification()
+    say("If an address of yours is not verified, a link is on its way to it.")
+
+
 @email.command("verify")
 def verify_email(link: Link = None, url: Url = None) -> None:
     """Prove with the mailed link that an address is yours."""

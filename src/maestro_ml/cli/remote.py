@@ -3,9 +3,9 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from maestro_ml.cli.second_factor import Asking, show_codes
 if TYPE_CHECKING:
     from maestro_ml.client import MaestroClient
 
+T = TypeVar("T")
 API_KEY = "mlp_"
 PasswordStdin = Annotated[
     bool,
@@ -42,6 +43,18 @@ def speaking(url: str, token: str | None = None) -> Iterator["MaestroClient"]:
         ) from None
     except MaestroClientError as failed:
         raise Refused(str(failed)) from None
+
+
+def answered(ask: Callable[[], T], *, unless: str) -> T | None:
+    """What the server gives; None where it refuses with this code."""
+    from maestro_ml.client import MaestroApiError
+
+    try:
+        return ask()
+    except MaestroApiError as refused:
+        if refused.code != unless:
+            raise
+        return None
 
 
 @contextmanager

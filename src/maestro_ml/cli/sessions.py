@@ -12,7 +12,7 @@ from maestro_ml.cli.remote import PasswordStdin, a_password, session
 app = typer.Typer(
     no_args_is_help=True,
     help="Where you are signed in with your password. API keys have a list of their own: "
-    "`maestro api-keys list`.",
+    "`maestro tokens list`.",
 )
 
 

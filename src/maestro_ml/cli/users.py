@@ -1,7 +1,8 @@
 """`maestro users`, `maestro invites` and `maestro join`."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -10,6 +11,7 @@ from maestro_ml.cli.remote import (
     PasswordStdin,
     a_password,
     an_answer,
+    answered,
     api,
     appointing,
     speaking,
@@ -20,7 +22,7 @@ from maestro_ml.cli.second_factor import Asking, show_codes
 
 if TYPE_CHECKING:
     from maestro_ml.client import MaestroClient
-    from maestro_ml.client.views import User
+    from maestro_ml.client.views import Invitation, SignIn, User
 
 app = typer.Typer(no_args_is_help=True, help="The people of your tenant. For its admins.")
 invites = typer.Typer(
@@ -28,6 +30,9 @@ invites = typer.Typer(
 )
 
 Person = Annotated[str, typer.Argument(help="Their e-mail address or id.")]
+Invited = Annotated[
+    str, typer.Argument(help="Its id, from `maestro invites list`, or the e-mail address.")
+]
 
 
 class TenantRole(StrEnum):
@@ -110,14 +115,7 @@ def invite_user(
     """Print a one-time invitation to your tenant. For an admin's it asks for your password."""
     with appointing(role, password_stdin=password_stdin) as client:
         made = client.users.invite(email=email, role=role)
-    if as_json:
-        give_one(made, as_json=True)
-        return
-    give(made.token or "")
-    say(
-        f"It is on its way to {email} by mail, or you give it to them: they join with "
-        "`maestro join` and a password of their own."
-    )
+    _give_invitation(made, as_json=as_json)
 
 
 @app.command("deactivate")
@@ -189,22 +187,25 @@ def list_invitations(as_json: Json = False) -> None:
 invites.command("create")(invite_user)
 
 
-@invites.command("revoke")
-def revoke_invitation(
-    invitation: Annotated[
-        str, typer.Argument(help="Its id, from `maestro invites list`, or the e-mail address.")
-    ],
-    yes: Yes = False,
+@invites.command("resend")
+def resend_invitation(
+    invitation: Invited, as_json: Json = False, password_stdin: PasswordStdin = False
 ) -> None:
+    """Mail an invitation again, good for seven days anew, and print it. The old one stops working.
+    For an admin's it asks for your password."""
+    with api() as client:
+        offer = _offer_of(client, invitation)
+    with appointing(offer.role, password_stdin=password_stdin) as client:
+        made = client.users.resend_invitation(str(offer.id))
+    _give_invitation(made, as_json=as_json)
+
+
+@invites.command("revoke")
+def revoke_invitation(invitation: Invited, yes: Yes = False) -> None:
     """Take an invitation back."""
     confirm(f"Take the invitation {invitation} back?", yes=yes)
     with api() as client:
-        id = invitation
-        if "@" in invitation:
-            wanted = invitation.casefold()
-            found = (i for i in client.users.invitations() if i.email.casefold() == wanted)
-            id = str(getattr(next(found, None), "id", None) or _missing(invitation, "invited"))
-        client.users.revoke_invitation(id)
+        client.users.revoke_invitation(str(_offer_of(client, invitation).id))
     say("The invitation does not work any more.")
 
 
@@ -213,28 +214,37 @@ def join(
         str | None, typer.Option(help="The invitation, or its link. Asked for if left out.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="The server's address.")] = None,
-    name: Annotated[str | None, typer.Option(help="Your name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Your name, for a new account. Asked for if it needs one.")
+    ] = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Accept an invitation: join a tenant with a password of your own.
 
-    Whoever has an account on the server already gives its password.
+    Whoever has an account on the server already gives its password, and keeps its name.
     """
     token = the_token(invitation or an_answer("invitation", "--invitation"))
-    called = name or an_answer("name", "--name")
     password = a_password(stdin=password_stdin, twice=True)
-    asking = Asking(stdin=password_stdin)
     with speaking(url_or_default(url)) as client:
-        joined = client.auth.accept_invitation(
-            token=token,
-            password=password,
-            name=called,
-            code=asking.code,
-            enrol=asking.first_code,
-        )
+        joined = _joined(client, token, password, name, Asking(stdin=password_stdin))
         client.auth.logout()
     show_codes(joined.recovery_codes)
     say(f"{joined.user.email} has joined. Now `maestro login`.")
+
+
+def _joined(
+    client: "MaestroClient", token: str, password: str, name: str | None, asking: Asking
+) -> "SignIn":
+    """Only the server knows whether the address has an account, and so a name."""
+    accept = partial(
+        client.auth.accept_invitation,
+        token=token,
+        password=password,
+        code=asking.code,
+        enrol=asking.first_code,
+    )
+    joined = answered(partial(accept, name=name), unless="name-needed")
+    return joined or accept(name=an_answer("name", "--name"))
 
 
 def _id_of(client: "MaestroClient", person: str) -> str:
@@ -246,9 +256,29 @@ def _id_of(client: "MaestroClient", person: str) -> str:
     return str(user.id) if user else _missing(person, "in your tenant")
 
 
+def _offer_of(client: "MaestroClient", invitation: str) -> "Invitation":
+    """An open one, by its id or whom it is for."""
+    wanted = invitation.casefold()
+    for offer in client.users.invitations():
+        if wanted in {str(offer.id), offer.email.casefold()}:
+            return offer
+    return _missing(invitation, "invited")
+
+
+def _give_invitation(made: "Invitation", *, as_json: bool) -> None:
+    if as_json:
+        give_one(made, as_json=True)
+        return
+    give(made.token or "")
+    say(
+        f"It is on its way to {made.email} by mail, or you give it to them: they join with "
+        "`maestro join` and a password of their own."
+    )
+
+
 def _called(user: "User") -> str:
     return user.name if user.kind == Kind.SERVICE else user.email
 
 
-def _missing(who: str, where: str) -> str:
+def _missing(who: str, where: str) -> NoReturn:
     raise Refused(f"{who} is not {where}.")

@@ -107,12 +107,17 @@ class Auth:
         *,
         token: str,
         password: str,
-        name: str,
+        name: str | None = None,
         code: AskCode | None = None,
         enrol: AskFirstCode | None = None,
     ) -> SignIn:
-        """Join a tenant. Whoever has an account already gives its password."""
-        body = {"token": token, "password": password, "name": name}
+        """Join a tenant. Whoever has an account already gives its password, and keeps its name.
+
+        Raises:
+            Invalid: `name-needed`: the address has no account yet, so a name is needed for one.
+        """
+        body = {"token": token, "password": password}
+        body |= {"name": name} if name is not None else {}
         return self._sign_in("/auth/invitations/accept", body, code, enrol)
 
     def me(self) -> Me:

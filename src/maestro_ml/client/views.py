@@ -63,6 +63,7 @@ class Me(Answer):
     role: str | None
     tenant: Tenant | None = None
     platform_admin: bool = False
+    verified: bool | None = None
 
 
 class SignIn(Answer):
@@ -86,6 +87,7 @@ class User(Answer):
     role: str
     active: bool = True
     disabled: bool = False
+    verified: bool | None = None
     joined_at: datetime | None = None
     created_at: datetime | None = None
     last_login_at: datetime | None = None
@@ -210,6 +212,7 @@ class AuditEvent(Answer):
     actor_id: UUID | None = None
     actor_kind: str
     actor_name: str | None = None
+    actor_email: str | None = None
     target_type: str
     target_id: str | None = None
     facts: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from maestro_ml.db.faults import meaning, translate, translate_writing
+from maestro_ml.db.faults import meaning, translate, translate_postgres, translate_writing
 from maestro_ml.db.pool import FairPool
 from maestro_ml.db.sqlite import connect
 
@@ -111,7 +111,7 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
         if not dbapi.driver_connection.taken():  # the pool opens another one
             raise DisconnectionError
 
-    event.listen(engine.sync_engine, "handle_error", translate)
+    event.listen(engine.sync_engine, "handle_error", translate_postgres)
 
 
 def _prepare_sqlite(engine: AsyncEngine, begin: str, busy_timeout: float) -> None:

@@ -11,6 +11,7 @@ from maestro_ml.core.errors import Invalid, MaestroError, Unavailable
 
 # Connection lost, out of resources, shutting down, lock or deadlock, cancelled, roles not granted.
 _AWAY = ("08", "22023", "28", "3D000", "40001", "40P01", "53", "55P03", "57014", "57P", "58")
+_STANDBY = "25006"  # takes no changes: since a fail-over, another server does
 _UNFIT = ("22",)  # a value that the type cannot hold
 _SQLITE_AWAY = {
     sqlite3.SQLITE_BUSY,
@@ -83,7 +84,23 @@ def translate(context: ExceptionContext) -> MaestroError | None:
     return meaning(context.original_exception)
 
 
+def meaning_writing(error: BaseException) -> MaestroError | None:
+    """The same where a transaction is there to write: that it may not is the database's refusal,
+    and no bug of ours."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_READONLY or getattr(error, "sqlstate", None) == _STANDBY:
+        return away()
+    return meaning(error)
+
+
 def translate_writing(context: ExceptionContext) -> MaestroError | None:
-    """The same where a transaction is there to write: SQLite's refusal is the file's."""
-    code = getattr(context.original_exception, "sqlite_errorcode", 0)
-    return away() if code & 0xFF == sqlite3.SQLITE_READONLY else translate(context)
+    """For SQLAlchemy, where a transaction is there to write."""
+    return meaning_writing(context.original_exception)
+
+
+def translate_postgres(context: ExceptionContext) -> MaestroError | None:
+    """For SQLAlchemy, where both kinds come from one pool."""
+    connection = context.connection
+    options = connection.get_execution_options() if connection is not None else {}
+    reading = options.get("postgresql_readonly", False)
+    return translate(context) if reading else translate_writing(context)

@@ -28,7 +28,7 @@ from maestro_ml.core.access import Access, Permission
 from maestro_ml.core.errors import Forbidden
 from maestro_ml.db.engine import READ_LIMIT, Engines
 from maestro_ml.db.fast import FAILURES, SqliteReader
-from maestro_ml.db.faults import away, meaning
+from maestro_ml.db.faults import meaning, meaning_writing
 from maestro_ml.db.pool import driver_of
 from maestro_ml.db.prepared import Both, Prepared, Row, Runner, Upsert
 from maestro_ml.db.tenants import words_for
@@ -88,9 +88,7 @@ class Hot:
         try:
             result: T = await self._units.write(_tenant(access), partial(_begun, access, now, act))
         except FAILURES as error:
-            code = getattr(error, "sqlite_errorcode", 0)
-            read_only = code & 0xFF == sqlite3.SQLITE_READONLY
-            raise (away() if read_only else meaning(error)) or error from error
+            raise meaning_writing(error) or error from error
         return result
 
 

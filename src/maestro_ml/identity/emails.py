@@ -27,6 +27,8 @@ def address(text: str) -> str:
         )
     except email_validator.EmailNotValidError as wrong:
         raise EmailInvalid(str(wrong)) from None
+    if not unicodedata.is_normalized("NFKC", found.local_part):
+        raise EmailInvalid("it has letters that only look like others, such as full-width ones.")
     return found.normalized
 
 

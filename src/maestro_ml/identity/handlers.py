@@ -45,6 +45,7 @@ async def send_reset(job: JobContext) -> None:
             link=b64decode(sent["link"]),
             asked_at=datetime.fromisoformat(sent["asked_at"]),
             ip=sent["ip"],
+            by_admin=sent.get("by_admin", False),
         )
 
 

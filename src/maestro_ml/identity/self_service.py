@@ -107,10 +107,12 @@ async def start_reset(identity: Identity, access: Access, user_id: UUID) -> None
     await identity.limits.take("password-forgot", RESETS, of=emails.normal(member.email))
     async with open_work(identity.sessions, access, clock=identity.clock) as work:
         record(work, "member.reset_started", "user", user_id)
-        await _send_link(work, identity, member.email)
+        await _send_link(work, identity, member.email, by_admin=True)
 
 
-async def _send_link(work: SystemWork | Work, identity: Identity, email: str) -> None:
+async def _send_link(
+    work: SystemWork | Work, identity: Identity, email: str, *, by_admin: bool = False
+) -> None:
     token, here = tokens.mint(tokens.LINK), origin.get()
     link = letters.link(identity, letters.PASSWORD_PAGE, token)
     payload = {
@@ -119,6 +121,7 @@ async def _send_link(work: SystemWork | Work, identity: Identity, email: str) ->
         "link": b64encode(link).decode(),
         "asked_at": work.now.isoformat(),
         "ip": here.ip if here else None,
+        "by_admin": by_admin,
     }
     await enqueue_internal(work, SEND_RESET, payload, max_attempts=_ATTEMPTS)
 

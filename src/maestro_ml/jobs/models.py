@@ -39,6 +39,7 @@ class Job(TenantOwned, Row, kw_only=True):
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "dedup_key"),
         Index(None, "state", "run_at"),
+        Index(None, "state", "finished_at"),
         same_tenant("project_id", "projects", ondelete="CASCADE"),
     )
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from maestro_ml.core.access import Access, Role
 from maestro_ml.core.clock import utc_now
@@ -18,13 +19,14 @@ from maestro_ml.identity import handlers as identity_handlers
 from maestro_ml.identity.models import RefreshToken, Session, SessionKind
 from maestro_ml.jobs import handlers, service
 from maestro_ml.jobs.context import Handler
-from maestro_ml.jobs.models import Job, JobState
+from maestro_ml.jobs.models import ENDED, Job, JobState
 from maestro_ml.jobs.worker import Worker
 from maestro_ml.mail import handlers as mail_handlers
 from maestro_ml.mail.models import Mail
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 from support import ACME, USERS
 from support.jobs import change, queued, the
+from support.statements import know_the_rows, plan_of
 
 
 async def run_handler(sessions: Sessions, handler: Handler) -> Job:
@@ -118,6 +120,25 @@ async def test_the_platforms_own_that_went_well_are_forgotten_after_a_day(
     async with sessions.begin(SYSTEM, read_only=True) as session:
         query = select(Job.id).where(Job.kind == "audit.seal")
         assert set(await session.scalars(query)) == kept
+
+
+async def test_jobs_are_looked_for_by_when_they_ended(sessions: Sessions, database: str) -> None:
+    """However many there are: most of them are young."""
+    now = utc_now()
+    async with sessions.begin(SYSTEM) as session:
+        for _ in range(3_000):
+            job = Job(kind="a.job", payload={}, run_at=now, created_at=now, finished_at=now)
+            job.tenant_id, job.state = ACME, JobState.DONE
+            session.add(job)
+    await know_the_rows(database)
+    sent: list[tuple[str, Any]] = []
+    engine = sessions.engines.writing.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *a: sent.append((a[2], a[3])))
+    await run_handler(sessions, handlers.prune)
+    deletions = [one for one in sent if one[0].startswith("DELETE FROM jobs")]
+    assert len(deletions) == 1 + len(ENDED)
+    for statement in deletions:
+        assert "ix_jobs_state_finished_at" in await plan_of(database, *statement)
 
 
 async def test_only_sessions_that_ended_long_ago_are_forgotten(sessions: Sessions) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select, update
 
+from maestro_ml.audit.service import record_for
 from maestro_ml.core.access import Permission
 from maestro_ml.core.errors import Unauthenticated
 from maestro_ml.db.work import AccountWork, SystemWork
@@ -13,7 +14,7 @@ from maestro_ml.identity.errors import LinkRefused, WrongPassword
 from maestro_ml.identity.models import ApiKey, ExternalIdentity, Membership, Purpose, Session, User
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.identity.service import accounts, factors, links, notices, sessions
-from maestro_ml.tenancy.models import Tenant
+from maestro_ml.tenancy.models import DEFAULT_TENANT_ID, Tenant
 
 
 async def words(work: SystemWork, user_id: UUID) -> list[str]:
@@ -53,7 +54,14 @@ async def change_password(
 
 
 async def offer_reset(
-    work: SystemWork, *, email: str, hash: bytes, link: bytes, asked_at: datetime, ip: str | None
+    work: SystemWork,
+    *,
+    email: str,
+    hash: bytes,
+    link: bytes,
+    asked_at: datetime,
+    ip: str | None,
+    by_admin: bool,
 ) -> None:
     """Mail somebody a link for a new password, if the address has an account of a person: who was
     given one by single sign-on gets hold of it that way, too. Done twice, it is done once."""
@@ -63,7 +71,11 @@ async def offer_reset(
     user = await accounts.locked(work, found.id)
     if await links.add(work, user, Purpose.RESET, hash, email=user.email, asked_at=asked_at):
         await letters.new_password(work, user.email, link)
-        await accounts.note(work, user, "user.password_forgotten", ip=ip)
+        if by_admin:  # who that was stands in the admin's tenant, as `member.reset_started`
+            tenant_id = await accounts.home(work, user) or DEFAULT_TENANT_ID
+            record_for(work, tenant_id, "user.reset_mailed", "user", user.id)
+        else:
+            await accounts.note(work, user, "user.password_forgotten", ip=ip)
 
 
 async def reset_password(
