@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from maestro_ml.audit.models import AuditEvent
 from maestro_ml.core.access import Role
 from maestro_ml.core.ids import new_id
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
-from maestro_ml.identity.models import IdentityProvider
+from maestro_ml.identity.models import IdentityProvider, Membership
 from support.issuer import HOST, SECRET, Issuer, an_issuer
 from support.people import People, a_people_server
 from support.races import AT_ONCE, EACH, race
 from support.sso import a_provider
-from support.world import OTHER
+from support.world import ACME, OTHER, USERS
 
 PATH = "/identity-providers"
 
@@ -119,6 +119,29 @@ async def test_only_admins(people: People, issuer: Issuer, role: Role) -> None:
         ("POST", f"{one}/test", None),
     ):
         assert await people.code(403, somebody, method, path, body) == "forbidden"
+
+
+@pytest.mark.parametrize("ended", [(403, {"role": Role.VIEWER}), (401, {"active": False})])
+async def test_nor_who_was_one_before_a_slow_name_server_answered(
+    people: People,
+    issuer: Issuer,
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: tuple[int, dict[str, Any]],
+) -> None:
+    """It may be the caller's own, and a provider would be their way back in."""
+    admin = await people.token()
+    status, change = ended
+
+    async def slow(_: str) -> None:
+        async with sessions.begin(SYSTEM) as session:
+            theirs = Membership.user_id == USERS[ACME, Role.ADMIN]
+            await session.execute(update(Membership).where(theirs).values(change))
+
+    monkeypatch.setattr(people.identity.outbound, "check", slow)
+    await people.refused(status, admin, "POST", PATH, a_provider(issuer))
+    async with sessions.begin(SYSTEM) as session:
+        assert (await session.scalars(select(IdentityProvider))).all() == []
 
 
 async def test_another_tenants_is_not_there(people: People, issuer: Issuer) -> None:

@@ -215,6 +215,8 @@ async def test_one_tenants_single_sign_on_says_nothing_in_another(
     token = entered.answer.model_dump()["access_token"]
     refused = await server.code(403, token, "POST", "/auth/switch", {"tenant": "acme"})
     assert refused == "sign-in-again"
+    found = await server.ok(token, "GET", "/auth/tenants")
+    assert [one["slug"] for one in found["items"]] == ["default"]
     await server.ok(token, "POST", "/auth/switch", {"tenant": "default"})
 
 

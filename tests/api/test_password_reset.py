@@ -19,6 +19,7 @@ from maestro_ml.identity.models import AccountToken, ExternalIdentity, User, Use
 from maestro_ml.jobs.models import Job, JobState
 from support import ACME, USERS
 from support.live import a_password
+from support.mfa import somebody
 from support.people import People, a_people_server
 from support.recovery import a_person, audited, login, signs_in, stored
 from support.signin import an_api_key
@@ -182,6 +183,21 @@ async def test_nobody_else_gets_a_mail_and_nobody_can_tell(
     assert statements[0] == statements[1]
     assert sum(one.startswith("INSERT") and COUNTERS not in one for one in statements[0]) == 1
     assert [mail.recipient for mail in await people.mailed("password.forgot")] == [known["email"]]
+
+
+async def test_a_second_factor_stays(people: People, sessions: Sessions) -> None:
+    """Whoever reads the mail of somebody with a factor is asked for it, also where nobody had to
+    verify an address."""
+    people.clock.stop()
+    safe = await (await somebody(people)).enables()
+    assert not (await stored(sessions, {"user": {"id": safe.id}})).verified
+    body = a_reset(await a_link(people, {"email": safe.email}))
+    await people.ok(None, "POST", RESET, body)
+    safe.password = body["new_password"]
+    answer = await safe.logs_in()
+    assert (answer["mfa_required"], answer["methods"]) == (True, ["totp", "recovery_code"])
+    step = {"mfa_token": answer["mfa_token"], "code": safe.next_code()}
+    await people.ok(None, "POST", "/auth/login/mfa", step)
 
 
 async def test_forgetting_costs_no_hash(people: People) -> None:

@@ -12,6 +12,7 @@ from maestro_ml.db.work import Sessions
 from maestro_ml.projects.routes import router
 from support import ACME, LAB, USERS
 from support.native import Api, native_api
+from support.races import AT_ONCE, race, rounds
 
 P = "/projects"
 OUTSIDE = ["viewer", "maintainer", "admin", "admin@other"]
@@ -68,6 +69,21 @@ async def test_who_joins_sees_it_and_who_leaves_does_not(api: Api, secret: Any) 
     await api.ok("admin", "GET", P, params={"q": "secret"})
     assert (await api("member", "DELETE", f"{at}/members/{joined['user_id']}")).status_code == 204
     await api.refused(404, "admin", "GET", at)
+
+
+async def test_who_waits_behind_their_removal_does_not_undo_it(api: Api, secret: Any) -> None:
+    """Of calls that are sent all the time some are read while the caller still is in the team."""
+    team, viewer = f"{P}/{secret['id']}/members", str(USERS[ACME, Role.VIEWER])
+    place = {"user_id": viewer, "role": "maintainer"}
+
+    async def removed(_: int) -> None:
+        await api.ok("member", "POST", team, place)
+        again = [api("viewer", "POST", team, place) for _ in range(AT_ONCE)]
+        again.insert(AT_ONCE // 2, api("member", "DELETE", f"{team}/{viewer}"))
+        assert set(await race(again)) <= {204, 404, 409}
+        await api.refused(404, "viewer", "GET", f"{P}/{secret['id']}")
+
+    await rounds(removed)
 
 
 async def test_its_last_maintainer_stays(api: Api, secret: Any) -> None:

@@ -278,6 +278,20 @@ async def test_admins_who_end_each_other_at_once_leave_one(
     await rounds(one)
 
 
+async def test_who_waits_behind_their_demotion_does_not_undo_it(people: People) -> None:
+    """Of calls that are sent all the time some are read while the caller still is an admin."""
+    admin, theirs, one = await people.token(), await people.token(Role.MEMBER), f"/users/{MEMBER}"
+
+    async def demoted(_: int) -> None:
+        await people.ok(admin, "PATCH", one, {"role": "admin"})
+        again = [people(theirs, "PATCH", one, {"role": "admin"}) for _ in range(AT_ONCE)]
+        again.insert(AT_ONCE // 2, people(admin, "PATCH", one, {"role": "viewer"}))
+        assert set(await race(again)) <= {200, 403}
+        assert (await people.ok(theirs, "GET", "/auth/me"))["role"] == "viewer"
+
+    await rounds(demoted)
+
+
 async def test_people_are_found_by_role_access_and_kind(people: People) -> None:
     admin = await people.token()
     await people.made(admin, "/service-accounts", {"name": "bot", "role": "viewer"})

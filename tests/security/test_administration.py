@@ -1,10 +1,15 @@
 """Rows 21, 35, 36, 58 and 63 of what an admin can do, and of what nobody can do with it."""
 
+import json
 import secrets
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx2
@@ -133,6 +138,11 @@ def stop(place: Place, how: str) -> None:
     assert answer.is_success, answer.text
 
 
+def end_keys(place: Place) -> None:
+    for key in ok(place.ask(place.member, "GET", "/api-keys"))["items"]:
+        ok(place.ask(place.member, "DELETE", f"/api-keys/{key['id']}"))
+
+
 @pytest.mark.rows(35)
 @pytest.mark.parametrize(
     "how", ["deactivated", "removed", "disabled", "tenant suspended", "tenant deleted"]
@@ -163,6 +173,55 @@ def test_demotion_and_promotion_hold_for_tokens_that_exist(place: Place) -> None
     fresh = ok(place.ask({}, "POST", "/auth/refresh", {"refresh_token": place.refresh}))
     assert fresh["user"]["role"] == "viewer"
     assert place.ask(bearer(fresh["access_token"]), "GET", "/users").status_code == 403
+
+
+Asked = tuple[str, str, dict[str, Any]]
+
+
+def held(place: Place, headers: dict[str, str], asked: Asked, then: Callable[[], Any]) -> int:
+    """The status of a request that had begun before something happened, and whose body ended after
+    its sender had seen that."""
+    method, path, body = asked
+    where, sent = urlsplit(place.cast.url), json.dumps(body).encode()
+    lines = [f"{method} /api/v1{path} HTTP/1.1", f"Host: {where.netloc}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(sent)}", "", ""]
+    with socket.create_connection((where.hostname, where.port), timeout=60) as sock:
+        sock.sendall("\r\n".join(lines).encode() + sent[:1])
+        time.sleep(1)  # by now its head was looked at
+        then()
+        sock.sendall(sent[1:])
+        return int(sock.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.rows(35)
+@pytest.mark.parametrize("how", ["deactivated", "removed", "disabled", "tenant suspended"])
+def test_a_request_that_is_held_open_does_not_outlive_its_sender(place: Place, how: str) -> None:
+    """An admin who sees the end coming would keep a way back in with it."""
+    ok(place.ask(place.admin, "PATCH", f"/users/{place.user_id}", {"role": "admin"}))
+    offer = {"email": f"back@{place.slug}.test", "role": "admin"}
+    invite = ("POST", "/users/invitations", offer)
+    assert held(place, place.member, invite, lambda: None) == 201  # it is only slow
+    assert held(place, place.member, invite, lambda: stop(place, how)) == 401
+
+
+@pytest.mark.rows(36)
+def test_nor_does_it_keep_a_role_that_was_taken(place: Place) -> None:
+    user, up, down = f"/users/{place.user_id}", {"role": "admin"}, {"role": "viewer"}
+    ok(place.ask(place.admin, "PATCH", user, up))
+    demote = partial(place.ask, place.admin, "PATCH", user, down)
+    assert held(place, place.member, ("PATCH", user, up), demote) == 403
+    assert ok(place.ask(place.member, "GET", "/auth/me"))["role"] == "viewer"
+
+
+@pytest.mark.rows(32)
+def test_nor_a_key_or_a_session_that_has_ended(place: Place) -> None:
+    for headers, end in (
+        (place.key, partial(end_keys, place)),
+        (place.member, partial(place.ask, place.member, "POST", "/auth/logout")),
+    ):
+        assert held(place, headers, ("POST", "/projects", {"name": "late"}), end) == 401
+    assert ok(place.ask(place.admin, "GET", "/projects"))["items"] == []
 
 
 @pytest.mark.rows(21)

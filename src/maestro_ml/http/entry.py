@@ -2,6 +2,7 @@
 by it, and only then is its body read."""
 
 import asyncio
+import time
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,6 +12,7 @@ import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from maestro_ml.core.access import Access
 from maestro_ml.core.errors import Invalid, MaestroError
 from maestro_ml.http.deps import Runtime
 from maestro_ml.http.hosts import Heads
@@ -43,6 +45,7 @@ DOCS = frozenset({"/docs", "/openapi.json"})
 MAX_BODY = 2**20
 _MOST_QUOTES = 2**16
 BODY_PATIENCE = 30.0  # seconds for a whole body of that size
+AT_ONCE = 0.1  # seconds in which nobody's standing changes to speak of
 _NO_TEXT = "A JSON body must be UTF-8, without a byte order mark."
 
 Headers = Mapping[bytes, bytes]
@@ -94,9 +97,12 @@ class Entry:
                 _check_text(headers, b"")
                 body, given = b"", receive
             else:
+                began = time.monotonic()
                 read = await _body(headers, receive, self._larger.get(scope["path"], MAX_BODY))
                 if read is None:
                     return  # who asked is gone
+                if time.monotonic() - began > AT_ONCE:
+                    await self._identify_again(scope)
                 _check_text(headers, read)
                 _check_room(read)
                 body, given = read, _again(read, receive)
@@ -122,14 +128,27 @@ class Entry:
                 async with self._door:  # is held for nothing else, so nobody can hold it up
                     await asyncio.sleep(0)  # everybody else has had a turn
             return
+        access = await _known(scope)
         runtime: Runtime = scope["app"].state.runtime
-        access = await runtime.authenticate(Request(scope))
         await runtime.admit(access)
-        scope.setdefault("state", {})["access"] = access
-        structlog.contextvars.bind_contextvars(
-            tenant_id=None if access.tenant_id is None else str(access.tenant_id),
-            actor_id=str(access.actor_id),
-        )
+
+    async def _identify_again(self, scope: Scope) -> None:
+        """Who let us wait for a body is who they are when it has come: a request that was begun
+        before its sender was removed, and ended when they knew of it, does nothing any more."""
+        if not is_public(scope["path"], self._public):
+            await _known(scope)
+
+
+async def _known(scope: Scope) -> Access:
+    """Who asks, as the database knows them now."""
+    runtime: Runtime = scope["app"].state.runtime
+    access = await runtime.authenticate(Request(scope))
+    scope.setdefault("state", {})["access"] = access
+    structlog.contextvars.bind_contextvars(
+        tenant_id=None if access.tenant_id is None else str(access.tenant_id),
+        actor_id=str(access.actor_id),
+    )
+    return access
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -11,7 +11,7 @@ from maestro_ml.http.deps import Runtime
 from maestro_ml.identity.errors import DefaultProjectOutside
 from maestro_ml.identity.ports import Projects, ProjectSeen
 from maestro_ml.identity.schemas_keys import ApiKeyCreate, NewApiKey
-from maestro_ml.identity.service import api_keys, service_keys, sessions
+from maestro_ml.identity.service import admins, api_keys, service_keys, sessions
 
 
 async def make(
@@ -47,6 +47,7 @@ async def make_for(
     access.require(Permission.SERVICE_KEY_WRITE)
     only, default = await _reach(runtime, access, projects, command)
     async with open_account_work(runtime.sessions, access, clock=runtime.clock) as account:
+        await admins.stay(account)
         await sessions.hold(account)
         return await service_keys.create(account, owner, command, only=only, default=default)
 

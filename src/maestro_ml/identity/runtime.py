@@ -110,6 +110,18 @@ class Identity:
         self._seen[found.access.session_id] = now
         return found.access
 
+    async def anew(self, access: Access) -> Access:
+        """The same caller in the same session, as the database knows them at this moment.
+
+        Raises:
+            Unauthenticated: the session has ended.
+        """
+        session = access.session_id
+        found = session and await self.lookup.session(session, self.clock())
+        if not found:
+            raise Unauthenticated
+        return found.access
+
     def csrf_token(self, session: UUID) -> str:
         return credentials.csrf_token(self._csrf_key, session)
 

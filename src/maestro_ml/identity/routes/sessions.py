@@ -13,7 +13,7 @@ from maestro_ml.identity.routes.cookies import answer_of
 from maestro_ml.identity.runtime import TheIdentity
 from maestro_ml.identity.schemas import SignedIn, SignedInWeb, TenantOfAccount
 from maestro_ml.identity.schemas_sessions import SessionView, Switch
-from maestro_ml.identity.service import accounts, own_sessions
+from maestro_ml.identity.service import own_sessions
 from maestro_ml.tenancy.models import Tenant
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -35,8 +35,9 @@ async def end_session(work: Account, identity: TheIdentity, id: UUID) -> None:
 
 @router.get("/tenants", response_model=PageView[TenantOfAccount])
 async def list_my_tenants(work: AccountReading) -> Page[Tenant]:
-    """The tenants that you are a member of, the first you joined first. Needs a session."""
-    return Page(await accounts.tenants(work))
+    """The tenants that you are a member of, the first you joined first. Whom an identity provider
+    signed in sees its own tenant alone. Needs a session."""
+    return Page(await own_sessions.tenants(work))
 
 
 @router.post("/switch", response_model=SignedIn | SignedInWeb)

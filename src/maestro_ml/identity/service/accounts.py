@@ -164,10 +164,12 @@ async def belongs(work: SystemWork, user: User, tenant_id: UUID) -> bool:
     return await work.session.scalar(query) is not None
 
 
-async def tenants(work: AccountWork) -> list[Tenant]:
-    """Those that the caller may act in, in the order they joined them."""
+async def tenants(work: AccountWork, *, only: UUID | None = None) -> list[Tenant]:
+    """Those that the caller may act in, in the order they joined them; or the one that is named."""
     work.require(Permission.SESSION_READ)
     query = _open_to(work.access.actor_id).order_by(Membership.created_at, Membership.id)
+    if only is not None:
+        query = query.where(Tenant.id == only)
     return list(await work.session.scalars(query))
 
 

@@ -14,6 +14,7 @@ from maestro_ml.db.work import Work
 from maestro_ml.identity.errors_sso import IdentityProviderNotFound, IdentityProviderSlugTaken
 from maestro_ml.identity.models import IdentityProvider
 from maestro_ml.identity.schemas_sso import IdentityProviderChange, IdentityProviderCreate
+from maestro_ml.identity.service import admins
 
 Seal = Callable[[UUID, str], bytes]
 
@@ -25,6 +26,7 @@ async def create(work: Work, command: IdentityProviderCreate, seal: Seal) -> Ide
         IdentityProviderSlugTaken: the tenant uses the slug.
     """
     work.require(Permission.IDENTITY_PROVIDER_WRITE)
+    await admins.stay(work)
     provider = IdentityProvider(
         **command.model_dump(exclude={"client_secret", "group_roles"}),
         group_roles=_plain(command.group_roles),
@@ -77,6 +79,7 @@ async def change(
         IdentityProviderNotFound: the tenant has no such one.
     """
     work.require(Permission.IDENTITY_PROVIDER_WRITE)
+    await admins.stay(work)
     provider = await _found(work, id, for_update=True)
     sent = command.model_dump(exclude_unset=True, exclude={"client_secret"})
     if command.group_roles is not None:

@@ -27,7 +27,7 @@ from maestro_ml.identity.schemas_members import (
     TenantFound,
 )
 from maestro_ml.identity.schemas_tenants import seen
-from maestro_ml.identity.service import accounts
+from maestro_ml.identity.service import accounts, admins
 from maestro_ml.identity.service.accounts import Found
 from maestro_ml.tenancy import service as tenancy
 from maestro_ml.tenancy.models import Tenant, TenantStatus
@@ -49,12 +49,13 @@ async def create(work: Work, command: InvitationCreate) -> NewInvitation:
     tenant = await work.session.get_one(Tenant, work.tenant_id)
     emails.check_domain(address, tenant.allowed_domains)
     # Who invites takes turns in the tenant, so that of two offers the later sees the older.
-    await work.session.scalars(
-        select(Membership.id)
+    held = await work.session.scalars(
+        select(Membership)
         .where(Membership.role == Role.ADMIN)
         .order_by(Membership.id)
         .with_for_update(key_share=True)
     )
+    admins.check(work, held)
     member = select(User.id).where(User.email_norm == address)
     if (await work.session.scalars(member)).first() is not None:
         raise AlreadyMember
@@ -105,6 +106,7 @@ async def renew(work: Work, id: UUID) -> NewInvitation:
         InvitationNotFound: the tenant has no such open one.
     """
     work.require(Permission.USER_WRITE)
+    await admins.stay(work)
     token = tokens.mint(tokens.INVITATION)
     renewed = await work.session.scalar(
         update(Invitation)

@@ -1,4 +1,4 @@
-"""A person's own sessions: which there are, and ending one."""
+"""A person's own sessions: which there are, where they can go on, and ending one."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from maestro_ml.identity.lookup import alive, moments
 from maestro_ml.identity.models import Session
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.identity.schemas_sessions import SessionView
-from maestro_ml.identity.service import sessions
+from maestro_ml.identity.service import accounts, sessions
 from maestro_ml.tenancy.models import Tenant
 
 
@@ -54,6 +54,13 @@ async def end(work: AccountWork, identity: Identity, id: UUID) -> None:
         work, identity, id, "ended_by_owner"
     ):
         raise SessionNotFound
+
+
+async def tenants(work: AccountWork) -> list[Tenant]:
+    """Those that the caller may act in: where else they are is nothing that one tenant's identity
+    provider, which may speak in anybody's name, has to know."""
+    work.require(Permission.SESSION_READ)
+    return await accounts.tenants(work, only=await sessions.confined_to(work))
 
 
 async def _own(work: AccountWork) -> tuple[ColumnElement[bool], ...]:

@@ -91,7 +91,8 @@ async def reset_password(
     if email != user.email:
         raise LinkRefused
     if not user.verified:  # whoever made the account may have been a stranger
-        await factors.remove(work, user.id)
+        if user.password_hash is None:  # else mail alone would do where a code is asked for
+            await factors.remove(work, user.id)
         await work.session.execute(
             delete(ExternalIdentity).where(ExternalIdentity.user_id == user.id)
         )

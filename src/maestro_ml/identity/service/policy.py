@@ -9,6 +9,7 @@ from maestro_ml.identity.amr import SECOND_FACTORS
 from maestro_ml.identity.errors_admin import SecondFactorMissing
 from maestro_ml.identity.models import Session
 from maestro_ml.identity.schemas_tenants import PolicyChange
+from maestro_ml.identity.service import admins
 from maestro_ml.identity.service.factors import has_factor
 from maestro_ml.tenancy.models import Tenant
 
@@ -26,6 +27,7 @@ async def change(work: AccountWork, command: PolicyChange) -> Tenant:
         SecondFactorMissing: the caller asks for what they have not done themselves.
     """
     work.require(Permission.TENANT_WRITE)
+    await admins.stay(work)
     tenant = await work.session.get_one(Tenant, work.tenant_id, with_for_update={"key_share": True})
     sent = command.model_dump()
     if "allowed_domains" in sent:

@@ -21,7 +21,7 @@ from maestro_ml.identity.ports import Projects
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.identity.schemas_members import MemberChange
 from maestro_ml.identity.schemas_services import ServiceAccountChange, ServiceAccountCreate
-from maestro_ml.identity.service import accounts, standing
+from maestro_ml.identity.service import accounts, admins, standing
 
 # No such domain can exist, so nobody signs in, registers or is invited with the address.
 _NOWHERE = "service.invalid"
@@ -51,6 +51,7 @@ async def create(work: AccountWork, command: ServiceAccountCreate) -> Machine:
     work.require(Permission.USER_WRITE)
     if command.role is Role.ADMIN:
         work.require(Permission.ADMIN_APPOINT)
+    await admins.stay(work)
     id = new_id()
     address = f"{id.hex}@{_NOWHERE}"
     user = User(

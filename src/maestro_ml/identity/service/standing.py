@@ -22,7 +22,8 @@ from maestro_ml.identity.models import (
 from maestro_ml.identity.ports import Projects
 from maestro_ml.identity.runtime import Identity
 from maestro_ml.identity.schemas_members import MemberChange
-from maestro_ml.identity.service import sessions
+from maestro_ml.identity.service import admins, sessions
+from maestro_ml.identity.service.admins import is_admin
 from maestro_ml.identity.service.members import Member
 from maestro_ml.tenancy import service as tenancy
 
@@ -38,7 +39,7 @@ async def change(work: AccountWork, identity: Identity, id: UUID, command: Membe
     work.require(Permission.USER_WRITE)
     membership, others = await _hold(work, id)
     user = await work.session.get_one(User, id)
-    before, was_admin = membership.role, _is_admin(membership)
+    before, was_admin = membership.role, is_admin(membership)
     changed = {
         name: value
         for name, value in command.model_dump().items()
@@ -48,7 +49,7 @@ async def change(work: AccountWork, identity: Identity, id: UUID, command: Membe
         setattr(membership, name, value)
     if membership.role is Role.ADMIN and (before is not Role.ADMIN or changed.get("active")):
         work.require(Permission.ADMIN_APPOINT)
-    if was_admin and not _is_admin(membership):
+    if was_admin and not is_admin(membership):
         await _another_admin(work, others)
     await work.session.flush()
     if "role" in changed:
@@ -73,7 +74,7 @@ async def remove(work: AccountWork, identity: Identity, projects: Projects, id: 
     membership, others = await _hold(work, id)
     user = await work.session.get_one(User, id)
     heir = work.access.actor_id
-    if _is_admin(membership):
+    if is_admin(membership):
         another = await _another_admin(work, others)
         heir = another if heir == id else heir
     # The order of locks is that of decision 0008: place, account, offers, tenant, projects.
@@ -118,6 +119,7 @@ async def _hold(work: AccountWork, id: UUID) -> tuple[Membership, set[UUID]]:
     """A place in the tenant, and who else is an admin there; nobody changes these meanwhile.
 
     Raises:
+        Forbidden: the caller is none any more.
         UserNotFound: the tenant has no such person.
     """
     held = await work.session.scalars(
@@ -130,14 +132,11 @@ async def _hold(work: AccountWork, id: UUID) -> tuple[Membership, set[UUID]]:
         .with_for_update(key_share=True)  # teams may refer to them meanwhile
     )
     memberships = {membership.user_id: membership for membership in held}
+    admins.check(work, memberships.values())
     membership = memberships.pop(id, None)
     if membership is None:
         raise UserNotFound
-    return membership, {user_id for user_id, other in memberships.items() if _is_admin(other)}
-
-
-def _is_admin(membership: Membership) -> bool:
-    return membership.role is Role.ADMIN and membership.active
+    return membership, {user_id for user_id, other in memberships.items() if is_admin(other)}
 
 
 async def _another_admin(work: AccountWork, others: set[UUID]) -> UUID:
