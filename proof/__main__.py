@@ -31,7 +31,16 @@ def main(*, short: bool) -> int:
             "MAESTRO_TEST_PROOF_FIGURES": str(figures),
         }
         tests = ["nice", "-n", "10"]  # that of hashing, which no test then waits for
-        tests += [sys.executable, "-m", "pytest", "-m", "proof", "-n", "2", "--no-loadscope-reorder"]
+        tests += [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-m",
+            "proof",
+            "-n",
+            "2",
+            "--no-loadscope-reorder",
+        ]
         tests += [f"--timeout={LONGEST}", f"--junit-xml={junit}"]
         subprocess.run(tests, check=False, cwd=ROOT, env=env)
         found = report.read(junit, figures)
