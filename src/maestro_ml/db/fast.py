@@ -1,20 +1,18 @@
-"""Statements compiled once, for the lookups that every request pays for.
+"""Prepared selects above tenants, for the lookups that every request pays for.
 
     KEY = Prepared(select(ApiKey.id, ApiKey.scopes).where(ApiKey.hash == bindparam("hash")))
 
-    reader = FastReader.open(engines, system=True)        # identity/lookup.py, by name
+    reader = FastReader.open(engines)
     row = await reader.one(KEY, hash=digest)              # a tuple of Python values, or None
     rows = await reader.all(KEY, hash=digest)
     await reader.close()
 
 Values go in and come out as in a session: UUIDs, aware datetimes, lists; the column types see to
-it. Every name of `bindparam` is an argument; lists (`in_`) are not for here. A commit is seen by
-the next call. Without `system=True` each tenant table of a statement must be held by
-`tenant_id == bindparam("tenant_id")`, and the tenant is what the call says.
+it. A commit is seen by the next call.
 
 On SQLite a connection of its own, in the event loop: a lookup takes less time than a thread's
 answer. On PostgreSQL a few connections of asyncpg's own, whose role is `maestro_system` from the
-start, so that a lookup is one round trip; a tenant's call is a transaction under `maestro_app`.
+start, so that a lookup is one round trip.
 """
 
 import asyncio
@@ -23,16 +21,13 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import UUID
 
 import asyncpg
 from sqlalchemy import URL, Dialect
 
 from maestro_ml.db.engine import CONNECT_TIMEOUT, SEEN_AT_ONCE, Engines
 from maestro_ml.db.faults import meaning
-from maestro_ml.db.guard import TenantViolation
 from maestro_ml.db.prepared import Compiled, Prepared, Row
-from maestro_ml.db.tenants import words_for
 
 _CONNECTIONS = 4
 FAILURES = (
@@ -42,23 +37,20 @@ FAILURES = (
 
 
 class _Driver(Protocol):
-    async def fetch(
-        self, sql: str, values: list[Any], tenant: UUID | None
-    ) -> Sequence[Sequence[Any]]: ...
+    async def fetch(self, sql: str, values: list[Any]) -> Sequence[Sequence[Any]]: ...
 
     async def close(self) -> None: ...
 
 
 class FastReader:
-    """Runs prepared selects beside the unit of work, reading what is committed."""
+    """Runs prepared selects beside any unit of work, across tenants: what is committed is there."""
 
-    def __init__(self, driver: _Driver, dialect: Dialect, *, system: bool) -> None:
+    def __init__(self, driver: _Driver, dialect: Dialect) -> None:
         self._driver = driver
         self._dialect = dialect
-        self._system = system
 
     @classmethod
-    def open(cls, engines: Engines, *, system: bool = False) -> "FastReader":
+    def open(cls, engines: Engines) -> "FastReader":
         """No connection is made before the first call."""
         engine = engines.reading
         driver: _Driver = (
@@ -66,7 +58,7 @@ class FastReader:
             if engine.dialect.name == "sqlite"
             else _Postgres(engine.url, engine.dialect)
         )
-        return cls(driver, engine.dialect, system=system)
+        return cls(driver, engine.dialect)
 
     async def one(self, prepared: Prepared, **arguments: Any) -> Row | None:
         """The first row, or None.
@@ -92,16 +84,9 @@ class FastReader:
     async def _fetch(
         self, prepared: Prepared, arguments: dict[str, Any]
     ) -> tuple[Compiled, Sequence[Sequence[Any]]]:
-        tenant: UUID | None = None
-        if not self._system:
-            tenant = arguments.get("tenant_id")
-            if prepared.unheld or not isinstance(tenant, UUID):
-                raise TenantViolation("a prepared statement that does not carry the tenant")
         compiled = prepared.on(self._dialect)
         try:
-            return compiled, await self._driver.fetch(
-                compiled.sql, compiled.values(arguments), tenant
-            )
+            return compiled, await self._driver.fetch(compiled.sql, compiled.values(arguments))
         except FAILURES as error:
             told = meaning(error)
             if told is None:
@@ -144,7 +129,7 @@ class _Sqlite:
     def __init__(self, file: Path) -> None:
         self._reader = SqliteReader(file)
 
-    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> list[Row]:
+    async def fetch(self, sql: str, values: list[Any]) -> list[Row]:
         # Not awaited on purpose: the answer is there before a thread would have woken up.
         return self._reader.connection().execute(sql, values).fetchall()
 
@@ -160,28 +145,19 @@ class _Postgres:
         self._turns = asyncio.Semaphore(_CONNECTIONS)
 
     # Not the driver's pool: to give a connection back there takes longer than to ask it.
-    async def fetch(self, sql: str, values: list[Any], tenant: UUID | None) -> Any:
+    async def fetch(self, sql: str, values: list[Any]) -> Any:
         async with self._turns:
             connection = self._free.pop() if self._free else await self._open()
             if connection.is_closed():
                 connection = await self._open()
             try:
-                return await self._asked(connection, sql, values, tenant)
+                return await connection.fetch(sql, *values)
             except asyncio.CancelledError:
                 connection.terminate()  # nobody knows how far it went
                 raise
             finally:
                 if not connection.is_closed():
                     self._free.append(connection)
-
-    async def _asked(
-        self, connection: asyncpg.Connection, sql: str, values: list[Any], tenant: UUID | None
-    ) -> Any:
-        if tenant is None:
-            return await connection.fetch(sql, *values)
-        async with connection.transaction(readonly=True):
-            await connection.execute(words_for(tenant))
-            return await connection.fetch(sql, *values)
 
     async def _open(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(

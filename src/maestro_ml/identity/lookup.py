@@ -148,7 +148,7 @@ class Lookup:
     """Raises Unavailable when the database does not answer: nobody is let in unasked."""
 
     def __init__(self, engines: Engines) -> None:
-        self._reader = FastReader.open(engines, system=True)
+        self._reader = FastReader.open(engines)
 
     async def close(self) -> None:
         await self._reader.close()

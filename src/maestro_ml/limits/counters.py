@@ -50,7 +50,7 @@ class Counters:
     def __init__(self, sessions: Sessions, clock: Clock) -> None:
         self._sessions = sessions
         self._clock = clock
-        self._reader = FastReader.open(sessions.engines, system=True)
+        self._reader = FastReader.open(sessions.engines)
 
     async def close(self) -> None:
         await self._reader.close()
