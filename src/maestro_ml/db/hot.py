@@ -75,7 +75,10 @@ class Hot:
         try:
             result: T = await self._units.read(_tenant(access), partial(_begun, access, now, act))
         except FAILURES as error:
-            raise meaning(error) or error from error
+            told = meaning(error)
+            if told is None:
+                raise
+            raise told from error
         return result
 
     async def write(self, access: Access, now: datetime, act: Act[T]) -> T:
@@ -88,7 +91,10 @@ class Hot:
         try:
             result: T = await self._units.write(_tenant(access), partial(_begun, access, now, act))
         except FAILURES as error:
-            raise meaning_writing(error) or error from error
+            told = meaning_writing(error)
+            if told is None:
+                raise
+            raise told from error
         return result
 
 
