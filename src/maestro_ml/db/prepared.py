@@ -6,7 +6,7 @@
     row = await work.prepared.one(KEY, hash=digest)
     await work.prepared.put(TAG, rows)
 
-Every name of `bindparam` is an argument; lists (`in_`) are not for here. Inside a tenant each
+Every name of `bindparam` is an argument; a list of ids is one by `db.among`. Inside a tenant each
 tenant table of a statement must be held by `tenant_id == bindparam("tenant_id")`, and the tenant is
 the caller's, whatever the arguments say.
 """
@@ -147,7 +147,7 @@ class Compiled:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         if compiled.post_compile_params:
-            raise TypeError("a list of values cannot be compiled once: write it without in_()")
+            raise TypeError("a list of values cannot be compiled once: write among(), not in_()")
         self.sql = compiled.string
         binds = [compiled.binds[name] for name in compiled.positiontup or ()]
         self._binds: list[tuple[str | None, Any, _Processor]] = [

@@ -1,11 +1,11 @@
-"""INSERT ... ON CONFLICT for rows of a tenant: the one place where it is allowed.
+"""INSERT ... ON CONFLICT for rows of a tenant (`db.prepared.Upsert` is the same, compiled once).
 
 A tenant's session refuses ON CONFLICT, since a conflict with another tenant's row would show, or
 take over, that row. Here the tenant goes into the values and into the key, so the only row that
 can be met is the tenant's own.
 
-    await upsert(work, RunTag, rows, key=("run_id", "key"), change=("value",))
-    await insert_or_ignore(work, MetricPoint, rows, key=("run_id", "key", "step"))
+    await upsert(work, ExperimentTag, rows, key=("experiment_id", "key"), change=("value",))
+    await insert_or_ignore(work, DatasetInput, rows, key=("run_id", "dataset_id"))
 
 `key` are the columns of a unique rule, without `tenant_id`; every row names the same columns.
 """

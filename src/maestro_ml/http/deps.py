@@ -53,7 +53,7 @@ async def _runtime(request: Request) -> Runtime:
 
 
 async def _access(request: Request) -> Access:
-    access: Access = request.state.access  # put there by `http.middleware`
+    access: Access = request.state.access  # put there by `http.entry`
     return access
 
 

@@ -13,7 +13,7 @@ from maestro_ml.db.hot import FastWork
 from maestro_ml.db.work import open_work
 from maestro_ml.http.shortcuts import Call, Shortcut, Unusual
 from maestro_ml.mlflow import filters, messages, wire
-from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT
+from maestro_ml.mlflow.deps import DEFAULT_EXPERIMENT, DEFAULT_WORKSPACE
 from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking.schemas import RunCreate, SetTag
 from maestro_ml.tracking.search.tree import Search
@@ -156,7 +156,7 @@ def _acting(
 ) -> Callable[[FastWork], Awaitable[T]]:
     """Every call happens inside one project, as `deps` says."""
     named = call.headers.get(b"x-mlflow-workspace", b"").decode("latin-1")
-    slug = None if named in ("", "default") else named
+    slug = None if named in ("", DEFAULT_WORKSPACE) else named
 
     async def act(work: FastWork) -> T:
         return await verb(*await way(work, slug, hold=hold))

@@ -11,7 +11,6 @@ from maestro_ml.db.base import Row, TenantSeen
 
 # What existed before tenancy, and whoever registers by themselves, belongs to this one.
 DEFAULT_TENANT_ID = UUID("00000000-0000-7000-8000-000000000001")
-DEFAULT_TENANT_SLUG = "default"
 
 
 class TenantStatus(StrEnum):

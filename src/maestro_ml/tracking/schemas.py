@@ -17,7 +17,6 @@ from maestro_ml.tracking.models import RunStatus
 from maestro_ml.tracking.points import Record, by_key
 from maestro_ml.tracking.records import Told
 
-MAX_PAGE = 50_000
 MAX_METRICS = 1_000
 MAX_PARAMS = 100
 MAX_TAGS = 100

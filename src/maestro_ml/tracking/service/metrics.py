@@ -100,7 +100,7 @@ _FEW = 8  # keys that are asked for one by one
 async def append(
     work: Work | FastWork, run: HeldRun, points: Mapping[str, Sequence[Record]]
 ) -> None:
-    """Add points to a run that `runs.hold` holds. A point that is there is the same point.
+    """Add points to a run that `lookup.hold` holds. A point that is there is the same point.
 
     The newest of a key is by step, then time, then value, whatever the order of arrival.
     """
