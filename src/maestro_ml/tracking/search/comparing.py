@@ -1,16 +1,31 @@
-"""What each operator of a filter asks of a column."""
+"""What a comparison of a filter asks of a column, and of the parts of a row."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy import Select, and_, or_
+
 from maestro_ml.tracking.errors import FilterInvalid
-from maestro_ml.tracking.search.tree import Comparison, Op
+from maestro_ml.tracking.search.tree import Comparison, Kind, Op
 
 MAX_PATTERN = 1_000
 
 
 def compare(column: Any, comparison: Comparison, dialect: str) -> Any:
     return _OPERATIONS[comparison.op](column, comparison.value, dialect)
+
+
+def compare_part(named: Select[Any], part: Any, comparison: Comparison, dialect: str) -> Any:
+    """The same of the metric, param or tag that is called so, out of those in `named`."""
+    if comparison.op is Op.IS_NULL:
+        return ~named.exists()
+    if comparison.op is Op.IS_NOT_NULL:
+        return named.exists()
+    holds = compare(part.value, comparison, dialect)
+    if comparison.field.kind is Kind.METRIC:  # NaN differs from every number, compares with none
+        different = comparison.op is Op.NE
+        holds = or_(holds, part.is_nan) if different else and_(holds, ~part.is_nan)
+    return named.where(holds).exists()
 
 
 def _like(column: Any, pattern: str, dialect: str) -> Any:

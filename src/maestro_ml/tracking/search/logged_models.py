@@ -32,7 +32,7 @@ from maestro_ml.tracking.models import (
     LoggedModelParam,
     LoggedModelTag,
 )
-from maestro_ml.tracking.search.comparing import compare
+from maestro_ml.tracking.search.comparing import compare, compare_part
 from maestro_ml.tracking.search.keyset import (
     Term,
     a_number,
@@ -46,7 +46,7 @@ from maestro_ml.tracking.search.keyset import (
 )
 from maestro_ml.tracking.search.limits import check_size
 from maestro_ml.tracking.search.pages import apart, has_many_parts, hexadecimal
-from maestro_ml.tracking.search.tree import Comparison, Dataset, Field, Kind, Op, Order, Search
+from maestro_ml.tracking.search.tree import Comparison, Dataset, Field, Kind, Order, Search
 
 Read = Callable[[object], Any]
 _ATTRIBUTES: Mapping[str, Any] = {
@@ -121,17 +121,9 @@ def _matches(
     named = select(part.key).where(part.model_id == LoggedModel.id, part.key == field.key)
     if one_by_one:
         named = apart(named, dialect)
-    if comparison.op is Op.IS_NULL:
-        return ~named.exists()
-    if comparison.op is Op.IS_NOT_NULL:
-        return named.exists()
-    holds = compare(part.value, comparison, dialect)
-    if field.kind is Kind.METRIC:  # NaN differs from every number and compares with none
-        different = comparison.op is Op.NE
-        holds = or_(holds, part.is_nan) if different else and_(holds, ~part.is_nan)
-        if datasets:
-            holds = and_(holds, _about(datasets))
-    return named.where(holds).exists()
+    if field.kind is Kind.METRIC and datasets:
+        named = named.where(_about(datasets))
+    return compare_part(named, part, comparison, dialect)
 
 
 def _ordered(

@@ -11,12 +11,10 @@ from sqlalchemy import (
     Select,
     String,
     UnaryExpression,
-    and_,
     case,
     cast,
     func,
     literal,
-    or_,
     select,
     true,
     type_coerce,
@@ -37,7 +35,7 @@ from maestro_ml.tracking.models import (
     Run,
     RunTag,
 )
-from maestro_ml.tracking.search.comparing import compare
+from maestro_ml.tracking.search.comparing import compare, compare_part
 from maestro_ml.tracking.search.keyset import (
     Term,
     a_number,
@@ -307,15 +305,7 @@ def _matches(
     named = named.where(part.key == field.key)
     if one_by_one:
         named = apart(named, dialect)
-    if comparison.op is Op.IS_NULL:
-        return ~named.exists()
-    if comparison.op is Op.IS_NOT_NULL:
-        return named.exists()
-    holds = compare(part.value, comparison, dialect)
-    if field.kind is Kind.METRIC:  # NaN differs from every number and compares with none
-        different = comparison.op is Op.NE
-        holds = or_(holds, part.is_nan) if different else and_(holds, ~part.is_nan)
-    return named.where(holds).exists()
+    return compare_part(named, part, comparison, dialect)
 
 
 def _uses_dataset(space: Space, comparison: Comparison, dialect: str, *, one_by_one: bool) -> Any:
