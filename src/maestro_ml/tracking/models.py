@@ -74,17 +74,21 @@ class Experiment(Deletable, ProjectOwned, Row, kw_only=True):
         return f"mlflow-artifacts:/{self.id.hex}"
 
 
+def _of_experiment() -> ForeignKeyConstraint:
+    """Three columns: a row's project is its experiment's project, the database sees to it."""
+    return ForeignKeyConstraint(
+        ["tenant_id", "project_id", "experiment_id"],
+        ["experiments.tenant_id", "experiments.project_id", "experiments.id"],
+        ondelete="CASCADE",
+    )
+
+
 class Run(Deletable, ProjectOwned, Row, kw_only=True):
     """`user_name` is what the client says; `created_by` is who it was."""
 
     __tablename__ = "runs"
     __table_args__ = (
-        # Three columns: a run's project is its experiment's project, the database sees to it.
-        ForeignKeyConstraint(
-            ["tenant_id", "project_id", "experiment_id"],
-            ["experiments.tenant_id", "experiments.project_id", "experiments.id"],
-            ondelete="CASCADE",
-        ),
+        _of_experiment(),
         Index("ix_runs_newest", "tenant_id", "experiment_id", "deleted_at", "start_time", "id"),
         Index("ix_runs_in_project", "tenant_id", "project_id", "experiment_id"),
     )
@@ -189,15 +193,6 @@ class LatestMetric(_Part, Base, kw_only=True):
     is_nan: Mapped[bool]
     n_points: Mapped[int] = mapped_column(BigInteger)
     experiment_id: Mapped[UUID]
-
-
-def _of_experiment() -> ForeignKeyConstraint:
-    """Three columns: a row's project is its experiment's project, the database sees to it."""
-    return ForeignKeyConstraint(
-        ["tenant_id", "project_id", "experiment_id"],
-        ["experiments.tenant_id", "experiments.project_id", "experiments.id"],
-        ondelete="CASCADE",
-    )
 
 
 class LoggedDataset(ProjectOwned, Row, kw_only=True):

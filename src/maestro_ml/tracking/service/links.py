@@ -21,6 +21,11 @@ _LENGTH = func.coalesce(func.length(LoggedDataset.schema), 0) + func.coalesce(
 _WHOLE = func.sum(_LENGTH).over() <= MAX_DESCRIBED
 _MINE: BindParameter[UUID] = bindparam("tenant_id")
 _RUN: BindParameter[UUID] = bindparam("run_id")
+_OWN = (DatasetInput.tenant_id == _MINE, LoggedDataset.tenant_id == _MINE)
+_OF_USE = and_(
+    LoggedDataset.tenant_id == DatasetInput.tenant_id,
+    LoggedDataset.id == DatasetInput.dataset_id,
+)
 _DATASETS = Prepared(
     select(
         DatasetInput.tags,
@@ -28,34 +33,14 @@ _DATASETS = Prepared(
         LoggedDataset.source,
         *(case((_WHOLE, long)) for long in (LoggedDataset.schema, LoggedDataset.profile)),
     )
-    .join(
-        LoggedDataset,
-        and_(
-            LoggedDataset.tenant_id == DatasetInput.tenant_id,
-            LoggedDataset.id == DatasetInput.dataset_id,
-        ),
-    )
-    .where(
-        DatasetInput.tenant_id == _MINE,
-        LoggedDataset.tenant_id == _MINE,
-        DatasetInput.run_id == _RUN,
-    )
+    .join(LoggedDataset, _OF_USE)
+    .where(*_OWN, DatasetInput.run_id == _RUN)
     .order_by(DatasetInput.created_at, DatasetInput.dataset_id)
 )
 _USES = Prepared(
     select(DatasetInput.run_id, DatasetInput.dataset_id, DatasetInput.tags, _LENGTH)
-    .join(
-        LoggedDataset,
-        and_(
-            LoggedDataset.tenant_id == DatasetInput.tenant_id,
-            LoggedDataset.id == DatasetInput.dataset_id,
-        ),
-    )
-    .where(
-        DatasetInput.tenant_id == _MINE,
-        LoggedDataset.tenant_id == _MINE,
-        among(DatasetInput.run_id, "ids"),
-    )
+    .join(LoggedDataset, _OF_USE)
+    .where(*_OWN, among(DatasetInput.run_id, "ids"))
     .order_by(DatasetInput.created_at, DatasetInput.dataset_id)
 )
 _EDGES = Prepared(

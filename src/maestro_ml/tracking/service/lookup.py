@@ -21,41 +21,33 @@ from maestro_ml.tracking.errors import (
 from maestro_ml.tracking.models import Experiment, Run
 from maestro_ml.tracking.records import HeldRun
 
+_MINE: BindParameter[UUID] = bindparam("tenant_id")
 
-def with_project(*columns: Any) -> Any:
-    """A select of columns of one run, and last of whether its project is private."""
+
+def with_project(row: type[Run] | type[Experiment], *columns: Any) -> Any:
+    """A select of columns of the tenant's rows, and last of whether their project is private."""
     return (
         select(*columns, Project.visibility)
-        .join(Project, and_(Project.tenant_id == Run.tenant_id, Project.id == Run.project_id))
-        .where(Run.tenant_id == _MINE, Project.tenant_id == _MINE, Run.id == bindparam("run_id"))
+        .join(Project, and_(Project.tenant_id == row.tenant_id, Project.id == row.project_id))
+        .where(row.tenant_id == _MINE, Project.tenant_id == _MINE)
     )
 
 
-_MINE: BindParameter[UUID] = bindparam("tenant_id")
-_RUN = with_project(Run.project_id, Run.experiment_id, Run.name, Run.deleted_at)
+_RUN = with_project(Run, Run.project_id, Run.experiment_id, Run.name, Run.deleted_at).where(
+    Run.id == bindparam("run_id")
+)
 _SEEN = Prepared(_RUN)
 _HELD = Prepared(_RUN.with_for_update(key_share=True, of=Run))
 # Shared: whoever deletes the experiment waits, and then finds a run that is added meanwhile, too.
 _EXPERIMENT = Prepared(
-    select(Experiment.project_id, Experiment.deleted_at, Project.visibility)
-    .join(
-        Project,
-        and_(Project.tenant_id == Experiment.tenant_id, Project.id == Experiment.project_id),
-    )
-    .where(
-        Experiment.tenant_id == _MINE,
-        Project.tenant_id == _MINE,
-        Experiment.id == bindparam("experiment_id"),
-    )
+    with_project(Experiment, Experiment.project_id, Experiment.deleted_at)
+    .where(Experiment.id == bindparam("experiment_id"))
     .with_for_update(read=True, of=Experiment)
 )
 EXPERIMENTS = Prepared(
-    select(Experiment.project_id, Experiment.id, Project.visibility)
-    .join(
-        Project,
-        and_(Project.tenant_id == Experiment.tenant_id, Project.id == Experiment.project_id),
+    with_project(Experiment, Experiment.project_id, Experiment.id).where(
+        among(Experiment.id, "ids")
     )
-    .where(Experiment.tenant_id == _MINE, Project.tenant_id == _MINE, among(Experiment.id, "ids"))
 )
 
 

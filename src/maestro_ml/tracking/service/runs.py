@@ -32,10 +32,12 @@ from maestro_ml.tracking.service import links, lookup, metrics
 
 NAME_TAG = "mlflow.runName"  # clients read a run's name from either place
 _COLUMNS = [getattr(Run, name) for name in RunRow._fields]
-_ONE = Prepared(lookup.with_project(Run.project_id, *_COLUMNS, links.LINKED))
 _MINE: BindParameter[UUID] = bindparam("tenant_id")
 _MANY = Prepared(select(*_COLUMNS).where(Run.tenant_id == _MINE, among(Run.id, "ids")))
 _ID: BindParameter[UUID] = bindparam("run_id")
+_ONE = Prepared(
+    lookup.with_project(Run, Run.project_id, *_COLUMNS, links.LINKED).where(Run.id == _ID)
+)
 _PARAMS, _TAGS = 0, 1
 _PARTS = Prepared(
     union_all(
@@ -131,9 +133,7 @@ async def lock(work: Work, id: UUID) -> Run:
     Raises:
         RunNotFound, RunDeleted: there is none to write to.
     """
-    run = await work.session.get(Run, id, with_for_update={"key_share": True})
-    if run is None or not work.allows(Permission.RUN_READ, run.project_id):
-        raise RunNotFound
+    run = await _any(work, id)
     work.require(Permission.RUN_WRITE, run.project_id)
     if run.deleted_at is not None:
         raise RunDeleted
@@ -205,6 +205,7 @@ async def set_tags(work: Work | FastWork, run: HeldRun, tags: Mapping[str, str])
 
 
 async def _any(work: Work, id: UUID) -> Run:
+    """The same of a run that may be deleted."""
     run = await work.session.get(Run, id, with_for_update={"key_share": True})
     if run is None or not work.allows(Permission.RUN_READ, run.project_id):
         raise RunNotFound
