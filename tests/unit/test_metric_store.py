@@ -38,7 +38,7 @@ def a_series(size: int, seed: int = 0) -> list[Record]:
 
 
 async def told(work: Work, run: UUID, records: list[Record], key: str = "loss") -> None:
-    await logs.log_batch(work, run, Told(metrics={key: records}))
+    await logs.log(work, run, Told(metrics={key: records}))
 
 
 async def kept(work: Work, run: UUID, key: str = "loss") -> list[Record]:
@@ -178,7 +178,7 @@ async def test_many_keys_at_once_are_kept_apart(work: Work) -> None:
     run = await a_run(work)
     for step in range(3):
         keys = {f"m{n}": [(step, step, float(n))] for n in range(1000)}
-        await logs.log_batch(work, run, Told(metrics=keys))
+        await logs.log(work, run, Told(metrics=keys))
     assert await kept(work, run, "m7") == [(0, 0, 7.0), (1, 1, 7.0), (2, 2, 7.0)]
     assert await work.session.scalar(select(func.count()).select_from(LatestMetric)) == 1000
 

@@ -1,7 +1,7 @@
 """Units of work of prepared statements only, for the few calls that are made all the time.
 
     run = await sessions.hot.read(access, now, lambda work: runs.get(work, run_id))
-    await sessions.hot.write(access, now, lambda work: logs.log_batch(work, run_id, told))
+    await sessions.hot.write(access, now, lambda work: logs.log(work, run_id, told))
 
 A verb asks `work.prepared` and nothing else that takes time. What `write` returns from is durable.
 

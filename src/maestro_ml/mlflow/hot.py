@@ -32,7 +32,7 @@ _CREATE = msgspec.json.Decoder(messages.CreateRun)
 async def log(decoder: msgspec.json.Decoder[Any], call: Call) -> bytes:
     message = _message(decoder, call)
     run_id, told = _run(message.run_id or message.run_uuid), message.told()
-    await _write(call, lambda work, _: logs.log_batch(work, run_id, told))
+    await _write(call, lambda work, _: logs.log(work, run_id, told))
     return b"{}"
 
 

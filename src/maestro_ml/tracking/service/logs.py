@@ -21,7 +21,7 @@ _PARAM = Prepared(select(Param.key, Param.value).where(*_PARAMS_OF, Param.key ==
 _ADD_PARAM = Upsert(Param, key=("run_id", "key"))
 
 
-async def log_batch(work: Work | FastWork, run_id: UUID, batch: Batch | Told) -> None:
+async def log_batch(work: Work, run_id: UUID, batch: Batch) -> None:
     """Keep metrics, params and tags of a run; telling it the same again changes nothing.
 
     Raises:
@@ -31,15 +31,20 @@ async def log_batch(work: Work | FastWork, run_id: UUID, batch: Batch | Told) ->
     """
     run = await lookup.hold(work, run_id)
     work.require(Permission.RUN_WRITE, run.project_id)
-    told = batch.told() if isinstance(batch, Batch) else batch
-    if told.params:
-        await _log_params(work, run, told.params)
-    if told.metrics:
-        await metrics.append(work, run, told.metrics)
-    if isinstance(batch, Batch) and isinstance(work, Work):  # a shortcut knows no models
-        await model_metrics.append(work, run, batch.metrics)
-    if told.tags:
-        await runs.set_tags(work, run, told.tags)
+    await _log(work, run, batch.told())
+    await model_metrics.append(work, run, batch.metrics)
+
+
+async def log(work: Work | FastWork, run_id: UUID, told: Told) -> None:
+    """The same of what is about no logged model.
+
+    Raises:
+        RunNotFound, RunDeleted: there is none to write to.
+        ParamChanged: a param has another value already.
+    """
+    run = await lookup.hold(work, run_id)
+    work.require(Permission.RUN_WRITE, run.project_id)
+    await _log(work, run, told)
 
 
 async def delete_tag(work: Work, run_id: UUID, key: str) -> None:
@@ -54,6 +59,15 @@ async def delete_tag(work: Work, run_id: UUID, key: str) -> None:
     if tag is None:
         raise TagNotFound
     await work.session.delete(tag)
+
+
+async def _log(work: Work | FastWork, run: HeldRun, told: Told) -> None:
+    if told.params:
+        await _log_params(work, run, told.params)
+    if told.metrics:
+        await metrics.append(work, run, told.metrics)
+    if told.tags:
+        await runs.set_tags(work, run, told.tags)
 
 
 async def _log_params(work: Work | FastWork, run: HeldRun, params: Mapping[str, str]) -> None:
