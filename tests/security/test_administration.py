@@ -21,8 +21,6 @@ from maestro_ml.jobs.service import enqueue
 from support.live import Cast, a_password, ok
 from support.races import AT_ONCE, EACH, race, rounds
 
-SAME = {"X-Request-ID": "same"}
-
 
 def join(cast: Cast, token: str, password: str, *, web: bool = False) -> httpx2.Response:
     body = {"token": token, "password": password, "name": "Somebody"}

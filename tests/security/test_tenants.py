@@ -19,8 +19,6 @@ from maestro_ml.tenancy.models import Tenant
 from support.live import Cast, a_password, ok
 from support.races import AT_ONCE, EACH, race, rounds
 
-SAME = {"X-Request-ID": "same"}
-
 
 @dataclass(frozen=True)
 class Treasure:

@@ -34,6 +34,19 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+Purpose = Annotated[str, typer.Argument(help="What it is for, to know it by later.")]
+Project = Annotated[
+    str | None, typer.Option(help="The project that its runs land in, by slug or id.")
+]
+Only = Annotated[bool, typer.Option("--only", help="It may reach that project and no other.")]
+Scopes = Annotated[
+    list[Scope] | None, typer.Option(help="What it may do; repeat it for more than one.")
+]
+Days = Annotated[
+    int | None, typer.Option(help="Days until it expires, 365 at most.", min=1, max=365)
+]
+
+
 @app.command("list")
 def list_keys(as_json: Json = False, password_stdin: PasswordStdin = False) -> None:
     """List your keys. The keys themselves are not kept anywhere, so they are not shown."""
@@ -49,17 +62,11 @@ def list_keys(as_json: Json = False, password_stdin: PasswordStdin = False) -> N
 
 @app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="What it is for, to know it by later.")],
-    project: Annotated[
-        str | None, typer.Option(help="The project that its runs land in, by slug or id.")
-    ] = None,
-    only: Annotated[
-        bool, typer.Option("--only", help="It may reach that project and no other.")
-    ] = False,
-    scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do; repeat it for more than one.")
-    ] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+    name: Purpose,
+    project: Project = None,
+    only: Only = False,
+    scope: Scopes = None,
+    days: Days = None,
     as_json: Json = False,
     password_stdin: PasswordStdin = False,
 ) -> None:

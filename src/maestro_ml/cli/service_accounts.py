@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maestro_ml.cli.api_keys import KEY_COLUMNS, Scope, give_key
+from maestro_ml.cli.api_keys import KEY_COLUMNS, Days, Only, Project, Purpose, Scopes, give_key
 from maestro_ml.cli.output import Json, Refused, Yes, confirm, give_list, give_one, say
 from maestro_ml.cli.remote import PasswordStdin, api, appointing, session
 from maestro_ml.cli.users import TenantRole
@@ -121,19 +121,11 @@ def list_keys(
 @keys.command("create")
 def create_key(
     account: Account,
-    name: Annotated[str, typer.Argument(help="What it is for, to know it by later.")],
-    project: Annotated[
-        str | None, typer.Option(help="The project that its runs land in, by slug or id.")
-    ] = None,
-    only: Annotated[
-        bool, typer.Option("--only", help="It may reach that project and no other.")
-    ] = False,
-    scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do; repeat it for more than one.")
-    ] = None,
-    days: Annotated[
-        int | None, typer.Option(help="Days until it expires, 365 at most.", min=1, max=365)
-    ] = None,
+    name: Purpose,
+    project: Project = None,
+    only: Only = False,
+    scope: Scopes = None,
+    days: Days = None,
     as_json: Json = False,
     password_stdin: PasswordStdin = False,
 ) -> None:
