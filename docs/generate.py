@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Container, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def errors_page() -> str:
 
 
 def jobs_page() -> str:
-    every = {schedule.kind: schedule.every for schedule in SCHEDULES}
+    every = {schedule.kind: _span(schedule.every) for schedule in SCHEDULES}
     lines = ["# Jobs", "", "What the worker runs.", "", "| kind | every | |", "|---|---|---|"]
     for kind, handler in sorted({**HANDLERS, **WITH_FILES}.items()):
         meaning = " ".join((handler.__doc__ or "").split("\n\n")[0].split())
@@ -174,21 +175,30 @@ def jobs_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _span(time: timedelta) -> str:
+    """A time as people say it, in its largest whole unit."""
+    units = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1)}
+    name, unit = next((name, unit) for name, unit in units.items() if not time % unit)
+    return name if time == unit else f"{time // unit} {name}s"
+
+
 def commands(command: Any, path: tuple[str, ...] = ("maestro",)) -> Iterator[tuple[str, Any]]:
-    """Each command of the command line by its full name."""
+    """Each command of the command line by its full name; an old name is none."""
     children: dict[str, Any] | None = getattr(command, "commands", None)
     if children is None:
         yield " ".join(path), command
         return
     for name, child in sorted(children.items()):
-        yield from commands(child, (*path, name))
+        if not child.hidden:
+            yield from commands(child, (*path, name))
 
 
 def cli_page() -> str:
     lines = ["# Command line", ""]
     for name, command in commands(typer.main.get_command(cli)):
         lines += [f"## `{name}`", "", (command.help or "").strip(), ""]
-        rows = [_parameter(parameter) for parameter in command.params]
+        shown = [one for one in command.params if not getattr(one, "hidden", False)]
+        rows = [_parameter(parameter) for parameter in shown]
         if rows:
             lines += ["| | |", "|---|---|", *rows, ""]
     return "\n".join(lines)
