@@ -10,16 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-from fastapi import FastAPI, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
 
 from maestro_ml.core.clock import utc_now
-from maestro_ml.core.errors import MaestroError
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Runtime
+from maestro_ml.http.entry import Entry
 from maestro_ml.http.metrics import Metrics
 from maestro_ml.http.middleware import Edge
 from maestro_ml.identity import tokens
@@ -32,17 +31,6 @@ from support.live import a_password
 from support.routing import include
 
 API = "/api/v1"
-PUBLIC = {"/health"} | {
-    f"{API}/auth/{name}"
-    for name in (
-        *("register", "login", "refresh", "health", "setup"),
-        *("invitations/read", "invitations/accept"),
-        *("login/mfa", "login/mfa/enrol", "login/mfa/confirm"),
-        *("password/forgot", "password/reset", "email/verify"),
-        *("device", "device/token"),
-    )
-}
-PUBLIC_BELOW = ("/.well-known", f"{API}/auth/oidc/")
 
 
 @dataclass
@@ -61,22 +49,6 @@ class MovingClock:
         self.moved += timedelta(**by)
 
 
-class _Callers:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in PUBLIC and not path.startswith(PUBLIC_BELOW):
-            request = Request(scope)
-            try:
-                request.state.access = await request.app.state.runtime.authenticate(request)
-            except MaestroError as error:
-                await problems.answer(request, error)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
 def signin_app(
     settings: Settings, sessions: Sessions, identity: Identity, **options: Any
 ) -> FastAPI:
@@ -85,7 +57,7 @@ def signin_app(
     app.state.identity = identity
     problems.install(app, {})
     include(app, (API, router), ("", well_known))
-    app.add_middleware(_Callers)
+    app.add_middleware(Entry)
     app.add_middleware(Edge, settings=settings, metrics=Metrics())
     return app
 
