@@ -12,7 +12,6 @@ from maestro_ml.db.work import Work
 from maestro_ml.tracking.models import (
     DatasetInput,
     Direction,
-    Experiment,
     LoggedDataset,
     Run,
     RunModel,
@@ -20,7 +19,7 @@ from maestro_ml.tracking.models import (
 from maestro_ml.tracking.records import DatasetSummary
 from maestro_ml.tracking.schemas_models import Dataset, DatasetUse, ModelOutput, RunInputs
 from maestro_ml.tracking.search.keyset import batched
-from maestro_ml.tracking.service import runs
+from maestro_ml.tracking.service import lookup, runs
 from maestro_ml.tracking.service.model_lookup import check
 
 CONTEXT_TAG = "mlflow.data.context"
@@ -66,13 +65,8 @@ async def log_outputs(work: Work, run_id: UUID, outputs: Collection[ModelOutput]
 async def search_datasets(work: Work, experiment_ids: Collection[UUID]) -> list[DatasetSummary]:
     """The datasets that runs of experiments used, by name, each once for a context; at most 1,000.
     Experiments that the caller may not see have none."""
-    seen = [
-        id
-        for id, project_id in await work.session.execute(
-            select(Experiment.id, Experiment.project_id).where(Experiment.id.in_(experiment_ids))
-        )
-        if work.allows(Permission.RUN_READ, project_id)
-    ]
+    work.require(Permission.RUN_READ)
+    seen = await lookup.readable(work, experiment_ids)
     names = (LoggedDataset.experiment_id, LoggedDataset.name, LoggedDataset.digest)
     query = (
         select(*names, DatasetInput.context)

@@ -14,15 +14,12 @@ from maestro_ml.core.paging import Page
 from maestro_ml.db.upsert import insert_or_ignore, upsert
 from maestro_ml.db.work import Work
 from maestro_ml.tracking.errors import (
-    ExperimentDeleted,
-    ExperimentNotFound,
     LoggedModelNotFound,
     ParamChanged,
     RunNotFound,
     TagNotFound,
 )
 from maestro_ml.tracking.models import (
-    Experiment,
     LoggedModel,
     LoggedModelParam,
     LoggedModelStatus,
@@ -35,7 +32,7 @@ from maestro_ml.tracking.schemas_models import LoggedModelCreate, LogModelParam,
 from maestro_ml.tracking.search import logged_models as search_space
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.search.tree import Search
-from maestro_ml.tracking.service import model_metrics
+from maestro_ml.tracking.service import lookup, model_metrics
 from maestro_ml.tracking.service.model_lookup import find, lock
 
 
@@ -46,22 +43,16 @@ async def create(work: Work, command: LoggedModelCreate) -> LoggedModelRecord:
         ExperimentNotFound, ExperimentDeleted: there is nowhere to put it.
         RunNotFound: the run that made it is not there.
     """
-    experiment = await work.session.get(
-        Experiment, command.experiment_id, with_for_update={"read": True}
-    )
-    if experiment is None or not work.allows(Permission.RUN_READ, experiment.project_id):
-        raise ExperimentNotFound
-    work.require(Permission.RUN_WRITE, experiment.project_id)
-    if experiment.deleted_at is not None:
-        raise ExperimentDeleted
+    project_id = await lookup.stay(work, command.experiment_id)
+    work.require(Permission.RUN_WRITE, project_id)
     if command.source_run_id is not None:
         source = await work.session.get(Run, command.source_run_id)
-        if source is None or source.project_id != experiment.project_id:
+        if source is None or source.project_id != project_id:
             raise RunNotFound
     now = _whole(work.now)
     model = LoggedModel(
-        project_id=experiment.project_id,
-        experiment_id=experiment.id,
+        project_id=project_id,
+        experiment_id=command.experiment_id,
         name=command.name or a_name(),
         status=LoggedModelStatus.PENDING,
         model_type=command.model_type,
@@ -97,12 +88,8 @@ async def search(
     Raises:
         FilterInvalid, Invalid: the search or its cursor cannot be followed.
     """
-    seen: list[UUID] = []
-    for ids in batched(experiment_ids):
-        query = select(Experiment.id, Experiment.project_id).where(Experiment.id.in_(ids))
-        for id, project_id in await work.session.execute(query):
-            if work.allows(Permission.RUN_READ, project_id):
-                seen.append(id)
+    work.require(Permission.RUN_READ)
+    seen = await lookup.readable(work, experiment_ids)
     found = await search_space.page(work.session, seen, wanted)
     return Page(await _records(work, found.items), found.next_cursor)
 

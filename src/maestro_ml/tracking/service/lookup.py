@@ -1,5 +1,6 @@
 """Find a run by prepared statements: for verbs that are asked for all the time."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +45,7 @@ _EXPERIMENT = Prepared(
     .where(Experiment.id == bindparam("experiment_id"))
     .with_for_update(read=True, of=Experiment)
 )
-EXPERIMENTS = Prepared(
+_EXPERIMENTS = Prepared(
     with_project(Experiment, Experiment.project_id, Experiment.id).where(
         among(Experiment.id, "ids")
     )
@@ -94,6 +95,15 @@ async def stay(work: Work | FastWork, experiment_id: UUID) -> UUID:
     if row[1] is not None:
         raise ExperimentDeleted
     return project_id
+
+
+async def readable(work: Work, experiment_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the experiments, deleted or not, whose runs the caller may read."""
+    return [
+        row[1]
+        for row in await work.prepared.all(_EXPERIMENTS, ids=list(experiment_ids))
+        if sees(work, row) and work.allows(Permission.RUN_READ, row[0])
+    ]
 
 
 def in_sight(work: Work | FastWork, row: Any) -> Any:

@@ -118,11 +118,8 @@ async def search(work: Work, experiment_ids: Collection[UUID], wanted: Search) -
     Raises:
         FilterInvalid, Invalid: the search or its cursor cannot be followed.
     """
-    seen = [
-        row[1]
-        for row in await work.prepared.all(lookup.EXPERIMENTS, ids=list(experiment_ids))
-        if lookup.sees(work, row) and work.allows(Permission.RUN_READ, row[0])
-    ]
+    work.require(Permission.RUN_READ)
+    seen = await lookup.readable(work, experiment_ids)
     found = await page(work.session, RUNS, seen, wanted)
     return Page(await _records(work, found.items) if found.items else [], found.next_cursor)
 
