@@ -81,11 +81,15 @@ async def test_every_refusal_is_the_ordinary_routes(
         run, deleted = await plain.run(experiment), await plain.run(experiment)
         await plain.ok("POST", "runs/delete", {"run_id": deleted})
         await plain.ok("POST", "runs/log-parameter", {"run_id": run, "key": "p", "value": "1"})
+        searches: list[tuple[str, str, dict[str, Any]]] = [
+            ("POST", "runs/search", {"experiment_ids": [experiment], "filter": text})
+            for text in ("tags.t = '1'", "tags.t =")
+        ]
         asked = [
             (as_, workspace, call)
             for as_ in ("stranger", "viewer", "elsewhere", "gone", "reading", "nowhere", "nobody")
             for workspace in (None, "lab", "no-such", "../x")
-            for call in calls(experiment, run)
+            for call in (*calls(experiment, run), *searches)
         ]
         for id in (deleted, new_id().hex, "x", ""):
             asked += [("member", None, call) for call in calls(id, id)]
