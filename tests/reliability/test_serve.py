@@ -137,6 +137,24 @@ def test_ctrl_c_finishes_what_is_under_way(env: dict[str, str], tmp_path: Path) 
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+def test_ctrl_c_tells_those_it_does_not_wait_for(tmp_path: Path) -> None:
+    with LiveServer(tmp_path / "data") as server:
+        assert server.process is not None
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(
+                b"POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n"
+                b'Content-Type: application/json\r\nContent-Length: 60\r\n\r\n{"'
+            )
+            httpx2.get(f"{server.url}/health")  # the request before it has been seen by now
+            server.process.send_signal(signal.SIGINT)
+            raw.settimeout(10)
+            told = b"".join(iter(lambda: raw.recv(4096), b""))
+        assert b" 503 " in told.split(b"\r\n")[0]
+        assert b"The server is stopping" in told
+        assert server.process.wait(10) == 0
+    assert "Traceback" not in server.logged.read_text()
+
+
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maestro_ml.core.context import Origin, origin
+from maestro_ml.core.errors import Unavailable
 from maestro_ml.core.ids import new_id
 from maestro_ml.core.settings import Settings
 from maestro_ml.http.entry import headers_of
@@ -34,6 +35,7 @@ HEADERS = {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
 }
+_STOPPING = "The server is stopping, and this was not done in time: try again when it is back."
 _NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 _HSTS = "max-age=31536000"
 
@@ -83,6 +85,11 @@ class Edge:
             log.exception("http.broken", method=scope["method"], path=_path(scope))
             if not status:
                 await answer(Request(scope), broken())(scope, receive, stamped)
+        except asyncio.CancelledError:
+            # The web server's patience with what is under way ended. That is no bug.
+            if status or not scope["app"].state.runtime.stopping.is_set():
+                raise
+            await answer(Request(scope), Unavailable(_STOPPING))(scope, receive, stamped)
         finally:
             seconds = time.perf_counter() - began
             self._metrics.answered(scope, status, seconds)
