@@ -34,6 +34,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_specifications_examples_run_word_for_word(env: dict[str, str], data: Path) -> None:
     with LiveServer(data, env, *DEV) as server, httpx2.Client(base_url=server.url) as http:
+        printed = server.printed.read_text()
+        assert all(words in printed for words in ADMIN.values())
         assert http.get("/health").status_code == 200
         assert http.get("/api/v1/auth/health").status_code == 200
         registered = http.post("/api/v1/auth/register", json=REGISTER)

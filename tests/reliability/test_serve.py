@@ -73,6 +73,7 @@ def test_the_printed_command_makes_the_admin(env: dict[str, str], tmp_path: Path
         )
         assert done.returncode == 0, done.stderr
         assert "platform's admin now" in done.stderr
+        assert f"`maestro login --url {server.url} --email root@maestro.test`" in done.stderr
 
 
 @pytest.mark.rows(77)

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from maestro_ml.cli.output import Yes, confirm, say
-from maestro_ml.cli.remote import PasswordStdin, a_password, an_answer, speaking, url_or_default
+from maestro_ml.cli.remote import (
+    PasswordStdin,
+    a_password,
+    an_answer,
+    sign_in_at,
+    speaking,
+    url_or_default,
+)
 from maestro_ml.cli.second_factor import Asking, show_codes
 
 app = typer.Typer(no_args_is_help=True, help="The platform itself.")
@@ -40,7 +47,7 @@ def setup_platform(
         )
         client.auth.logout()
     show_codes(signed_in.recovery_codes)
-    say(f"{address} is the platform's admin now. Sign in: `maestro login --email {address}`.")
+    say(f"{address} is the platform's admin now. Sign in: {sign_in_at(server, address)}.")
 
 
 @app.command("reset-mfa")

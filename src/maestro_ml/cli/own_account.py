@@ -10,6 +10,7 @@ from maestro_ml.cli.remote import (
     a_password,
     an_answer,
     session,
+    sign_in_at,
     speaking,
     the_token,
     url_or_default,
@@ -63,9 +64,10 @@ def reset_password(
     """
     token = the_token(link or an_answer("link", "--link"))
     new = a_password(stdin=password_stdin, twice=True, called="New password")
-    with speaking(url_or_default(url)) as client:
+    server = url_or_default(url)
+    with speaking(server) as client:
         client.auth.reset_password(token=token, new_password=new)
-    say("Your password is set. Now `maestro login`.")
+    say(f"Your password is set. Now {sign_in_at(server)}.")
 
 
 @email.command("change")

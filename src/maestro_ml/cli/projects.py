@@ -48,7 +48,10 @@ def list_projects(
         found,
         {"slug": "SLUG", "name": "NAME", "status": "STATUS", "visibility": "VISIBILITY"},
         as_json=as_json,
-        empty='No project found. `maestro projects create "My project"` starts one.',
+        empty="No archived project found."
+        if archived
+        else 'No project found. `maestro projects create "My project"` starts one, and '
+        "`maestro projects list --archived` shows those put aside.",
     )
 
 

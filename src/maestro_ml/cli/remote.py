@@ -136,6 +136,13 @@ def url_or_default(url: str | None = None) -> str:
     ).rstrip("/")
 
 
+def sign_in_at(server: str, email: str | None = None) -> str:
+    """The command that signs in there: what it would do by itself is left out."""
+    who = f" --email {email}" if email else ""
+    where = f" --url {server}" if server != url_or_default() else ""
+    return f"`maestro login{where}{who}`"
+
+
 def a_password(*, stdin: bool, twice: bool = False, called: str = "Password") -> str:
     """Asked for without echo, or one line of standard input.
 

@@ -14,6 +14,7 @@ from maestro_ml.cli.remote import (
     answered,
     api,
     appointing,
+    sign_in_at,
     speaking,
     the_token,
     url_or_default,
@@ -225,11 +226,12 @@ def join(
     """
     token = the_token(invitation or an_answer("invitation", "--invitation"))
     password = a_password(stdin=password_stdin, twice=True)
-    with speaking(url_or_default(url)) as client:
+    server = url_or_default(url)
+    with speaking(server) as client:
         joined = _joined(client, token, password, name, Asking(stdin=password_stdin))
         client.auth.logout()
     show_codes(joined.recovery_codes)
-    say(f"{joined.user.email} has joined. Now `maestro login`.")
+    say(f"{joined.user.email} has joined. Now {sign_in_at(server)}.")
 
 
 def _joined(

@@ -23,6 +23,7 @@ from maestro_ml.cli.process.settings import warn_of_plain
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.identity.runtime import Identity
+from maestro_ml.identity.service.setup import DEV_EMAIL, DEV_PASSWORD
 from maestro_ml.migrations.run import upgrade
 
 LONGEST_STOP = 9.5
@@ -110,6 +111,8 @@ class Server(uvicorn.Server):
             url = self.settings.url
             give(f"Maestro ML answers at {url} (Ctrl-C ends it)")
             if self.app.state.setup_secret is not None:
+            if self.settings.dev:
+                give(f"Dev mode: sign in as {DEV_EMAIL} with the password {DEV_PASSWORD}")
                 give(setup_command(url, self.app.state.setup_secret))
             sys.stdout.flush()
         gc.collect()
