@@ -59,6 +59,7 @@ async def test_a_bad_field_is_named(api: Api) -> None:
         for method, path, body in (("POST", P, {"name": "Bad"}), ("PATCH", AT, {})):
             problem = await api.refused(422, "admin", method, path, body | {field: value})
             assert any(field in fault["at"] for fault in problem["faults"]), (field, value)
+            assert not any("Value error" in fault["why"] for fault in problem["faults"])
     assert await names(api) == ["lab"]
 
 

@@ -161,7 +161,10 @@ def install(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
     async def malformed(request: Request, error: RequestValidationError) -> Response:
         # Without `input` and `ctx`: they hold what was sent, passwords included.
         faults = [
-            {"at": [_word(part) for part in e["loc"]], "why": _word(e["msg"])}
+            {
+                "at": [_word(part) for part in e["loc"]],
+                "why": _word(e["msg"].removeprefix("Value error, ")),
+            }
             for e in error.errors()[:_MOST_FAULTS]
         ]
         invalid = errors.Invalid("The request does not fit the schema.", faults=faults)
