@@ -18,7 +18,7 @@ import pytest
 from maestro_ml.cli.codes import Exit
 from support.databases import PostgresDatabases, SqliteDatabases
 from support.live import LiveServer, a_name, a_password, free_port, ok
-from support.starts import is_one_sentence, refused, run
+from support.starts import MORTAL, is_one_sentence, refused, run, run_by
 
 Databases = PostgresDatabases | SqliteDatabases
 
@@ -137,7 +137,6 @@ def test_ctrl_c_finishes_what_is_under_way(env: dict[str, str], tmp_path: Path) 
         assert server.process.wait(10) == 0
 
 
-def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
 def test_ctrl_c_tells_those_it_does_not_wait_for(tmp_path: Path) -> None:
     with LiveServer(tmp_path / "data") as server:
         assert server.process is not None
@@ -156,6 +155,7 @@ def test_ctrl_c_tells_those_it_does_not_wait_for(tmp_path: Path) -> None:
     assert "Traceback" not in server.logged.read_text()
 
 
+def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -192,6 +192,32 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     for folder in (file, file / "below", Path("/proc/nowhere")):
         code, words = refused("--port", "0", "--data", str(folder))
         assert (code, is_one_sentence(words)) == (Exit.FOLDER, True), words
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "expected"),
+    [
+        (".", 0o500, Exit.FOLDER),
+        (".", 0o000, Exit.FOLDER),
+        ("maestro.db", 0o400, Exit.DATABASE),
+        ("secret.key", 0o000, Exit.SETTING),
+    ],
+)
+def test_what_belongs_to_somebody_else_is_one_sentence(
+    closed: str, mode: int, expected: Exit, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    with LiveServer(data):
+        pass
+    file = data / closed
+    before = file.stat().st_mode
+    file.chmod(mode)
+    try:
+        done = run_by(MORTAL, "serve", "--port", "0", "--data", str(data))
+    finally:
+        file.chmod(before)
+    assert (done.returncode, is_one_sentence(done.stderr)) == (expected, True), done.stderr
+    assert str(file) in done.stderr
 
 
 def test_a_folder_in_use_is_one_sentence(tmp_path: Path) -> None:
@@ -252,6 +278,7 @@ def test_a_database_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None
         "--port", "0", "--data", str(tmp_path / "data"), MAESTRO_DATABASE__URL=url
     )
     assert (code, is_one_sentence(words)) == (Exit.DATABASE, True), words
+    assert "nobody listens there" in words
     assert "hidden" not in words
 
 

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+# To root no file is closed, unless it gives that up.
+MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
+
 
 def refused(*args: str, **env: str) -> tuple[int, str]:
     """The exit code of a start that does not succeed, and what it says."""
@@ -14,9 +17,14 @@ def refused(*args: str, **env: str) -> tuple[int, str]:
 
 def run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """A command, to its end, with no settings but those given."""
+    return run_by((), *args, **env)
+
+
+def run_by(launcher: tuple[str, ...], *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The same, started by another command."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
     return subprocess.run(
-        [sys.executable, "-m", "maestro_ml.cli.main", *args],
+        [*launcher, sys.executable, "-m", "maestro_ml.cli.main", *args],
         env=clean | env,
         capture_output=True,
         text=True,

@@ -47,6 +47,15 @@ def test_the_first_start_makes_a_file_only_its_owner_reads(tmp_path: Path) -> No
     assert load_secret(Settings(data=data)).derive("x") == first.derive("x")
 
 
+def test_a_file_that_cannot_be_read_is_told_in_one_sentence(tmp_path: Path) -> None:
+    # A folder in its place: to root, no file is unreadable.
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(SecretKeyRefused) as refused:
+        load_secret(Settings(data=tmp_path))
+    assert str(tmp_path / FILE) in refused.value.detail
+    assert refused.value.detail.count(". ") == 0
+
+
 def test_servers_that_start_at_once_agree(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     with ThreadPoolExecutor(8) as threads:

@@ -54,7 +54,8 @@ def setup_platform(
 def reset_mfa(
     email: Annotated[str, typer.Argument(help="Whose second factor.")],
     data: Annotated[
-        Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+        Path | None,
+        typer.Option(help="The data folder, when the database is SQLite in it.", readable=False),
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
     yes: Yes = False,
@@ -73,7 +74,8 @@ def reset_mfa(
 @app.command("rotate-keys")
 def rotate_keys(
     data: Annotated[
-        Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+        Path | None,
+        typer.Option(help="The data folder, when the database is SQLite in it.", readable=False),
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
     stolen: Annotated[

@@ -40,7 +40,8 @@ Since = Annotated[
 ]
 Until = Annotated[datetime | None, typer.Option(help="Before this. Times are UTC.")]
 Data = Annotated[
-    Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+    Path | None,
+    typer.Option(help="The data folder, when the database is SQLite in it.", readable=False),
 ]
 DevMode = Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")]
 COLUMNS = {

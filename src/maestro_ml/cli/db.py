@@ -13,7 +13,8 @@ app = typer.Typer(
 )
 
 Data = Annotated[
-    Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+    Path | None,
+    typer.Option(help="The data folder, when the database is SQLite in it.", readable=False),
 ]
 DevMode = Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")]
 

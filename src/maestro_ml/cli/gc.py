@@ -18,7 +18,8 @@ def collect(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it.")] = False,
     data: Annotated[
-        Path | None, typer.Option(help="The data folder, when the database is SQLite in it.")
+        Path | None,
+        typer.Option(help="The data folder, when the database is SQLite in it.", readable=False),
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
     as_json: Json = False,

@@ -7,7 +7,11 @@ import typer
 
 Data = Annotated[
     Path | None,
-    typer.Option(help="The data folder. Default: maestro-data, with --dev maestro-dev-data."),
+    typer.Option(
+        # Whether it can be used is found out later, and told like everything in the way of a start.
+        readable=False,
+        help="The data folder. Default: maestro-data, with --dev maestro-dev-data.",
+    ),
 ]
 DevMode = Annotated[
     bool,

@@ -160,8 +160,12 @@ class _FromFiles(EnvSettingsSource):
                 raise ValueError(f"Both {name} and {name}_FILE are set: keep one.")
             try:
                 found[name.lower()] = Path(path).read_text().strip()
-            except (OSError, UnicodeDecodeError) as unreadable:
-                raise ValueError(f"{name}_FILE names {path}, unreadable: {unreadable}") from None
+            except OSError as failed:
+                raise ValueError(
+                    f"{name}_FILE names {path}, which cannot be read: {failed.strerror}."
+                ) from None
+            except UnicodeDecodeError:
+                raise ValueError(f"{name}_FILE names {path}, which is no text.") from None
         return found
 
 

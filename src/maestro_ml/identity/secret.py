@@ -69,7 +69,7 @@ def check_secret(settings: Settings) -> bytes | None:
     if settings.secret_key is not None:
         key, name = settings.secret_key.get_secret_value().encode(), "MAESTRO_SECRET_KEY"
     elif file.exists():
-        key, name = file.read_bytes().strip(), str(file)
+        key, name = _read(file), str(file)
     else:
         return None
     if not settings.dev and _weak(key):
@@ -78,6 +78,16 @@ def check_secret(settings: Settings) -> bytes | None:
             "`openssl rand -hex 32`."
         )
     return key
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes().strip()
+    except OSError as failed:
+        raise SecretKeyRefused(
+            f"The secret key {file} cannot be read ({failed.strerror}): start the server as "
+            "whoever started it first, or make the file yours."
+        ) from None
 
 
 def _weak(key: bytes) -> bool:

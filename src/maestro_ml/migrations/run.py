@@ -6,6 +6,7 @@ start at once take turns.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,6 +188,10 @@ def _is_missing(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
 
 
+def _may_write(url: URL) -> bool:
+    return url.get_backend_name() != "sqlite" or os.access(url.database or "", os.W_OK)
+
+
 def _head() -> str:
     head = ScriptDirectory.from_config(config_for()).get_current_head()
     assert head is not None
@@ -246,6 +251,11 @@ async def _change(url: str, wait: float, act: Callable[[Config, str | None], Non
         connection.commit()
         return after
 
+    parsed = make_url(url)
+    if not _is_missing(parsed) and not _may_write(parsed):
+        # SQLite would open it all the same, and refuse the first row that a server writes.
+        where = parsed.render_as_string(hide_password=True)
+        raise DatabaseUnreachable(where, "its file cannot be written")
     async with _one_at_a_time():
         return await on_connection(url, change, wait=wait)
 
@@ -293,6 +303,13 @@ def engine_for(url: URL, wait: float) -> AsyncEngine:
     return engine
 
 
+def _in_words(failed: OSError | TimeoutError) -> str:
+    """Why nobody answered, without the number that only programs know it by."""
+    if isinstance(failed, ConnectionRefusedError):
+        return "nobody listens there"
+    return (failed.strerror or str(failed)).rstrip(".") or "no answer"
+
+
 def explained(url: URL, error: BaseException) -> Exception:
     cause: Any = getattr(error, "driver_exception", None) or getattr(error, "orig", None) or error
     if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
@@ -301,7 +318,7 @@ def explained(url: URL, error: BaseException) -> Exception:
         return DatabaseLocked()
     where = url.render_as_string(hide_password=True)
     if isinstance(cause, OSError | TimeoutError | asyncio.TimeoutError):
-        return DatabaseUnreachable(where, str(cause).rstrip(".") or "no answer")
+        return DatabaseUnreachable(where, _in_words(cause))
     if isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and any(
         sign in str(cause) for sign in ("unable to open", "not a database", "readonly", "disk")
     ):

@@ -49,13 +49,14 @@ def serve(settings: Settings, *, leash: bool = False) -> None:
             server = Server(settings)
         if leash:
             threading.Thread(target=_end_with_parent, daemon=True).start()
-        server.run(sockets=[listening])
-    if not server.started:
-        raise Refused("The server could not start; the log above says why.")
+        try:
+            server.run(sockets=[listening])
+        except SystemExit:  # the web server's own way to give up, with a code that we do not have
+            raise Refused("The server could not start; the log above says why.") from None
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The socket that the server answers on, taken before anything is changed on disk."""
+    """The socket that the server answers on, taken before the database is changed."""
     host, port = settings.server.host, settings.server.port
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -110,9 +111,9 @@ class Server(uvicorn.Server):
         if self.started:
             url = self.settings.url
             give(f"Maestro ML answers at {url} (Ctrl-C ends it)")
-            if self.app.state.setup_secret is not None:
             if self.settings.dev:
                 give(f"Dev mode: sign in as {DEV_EMAIL} with the password {DEV_PASSWORD}")
+            if self.app.state.setup_secret is not None:
                 give(setup_command(url, self.app.state.setup_secret))
             sys.stdout.flush()
         gc.collect()
