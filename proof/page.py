@@ -39,6 +39,9 @@ def _lines(found: Found, at: datetime, minutes: float, short: bool) -> Iterator[
     yield from _figures(found)
     yield from _attacks(found)
     yield from _list("Failed", found.failed)
+    yield from _list(
+        "Held when it was tried again, alone", [n for n in found.again if n not in found.failed]
+    )
     yield from _list("Not run", found.not_run)
 
 

@@ -15,7 +15,7 @@ KILLS = scale(5, 50)
 PATIENCE = 60
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(scale(300, 1800))
 @pytest.mark.rows(77)
 async def test_sealers_that_are_killed_leave_a_whole_chain(
     database: str, sessions: Sessions

@@ -50,7 +50,7 @@ def look(cast: Cast, id: str) -> Any:
         return ok(root.get(f"/tenants/deletions/{id}"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(scale(300, 1800))
 @pytest.mark.rows(62, 77)
 async def test_nothing_is_left_however_often_the_server_is_killed(server: LiveServer) -> None:
     cast = a_cast(server)
