@@ -63,6 +63,13 @@ def _nothing_broke(live: LiveServer) -> Iterator[None]:
         assert "Traceback" not in log.read()
 
 
+@pytest.fixture(autouse=True)
+def _awake(request: pytest.FixtureRequest) -> None:
+    if "cast" in request.fixturenames:
+        cast: Cast = request.getfixturevalue("cast")
+        cast.awake()
+
+
 @pytest.fixture(scope="module")
 def _an_issuer() -> Iterator[Issuer]:
     with an_issuer(alg="RS256") as issuer:
