@@ -234,7 +234,7 @@ def create_app(
     )
     app.state.setup_secret = None
     app.state.runtime = Runtime(
-        settings, sessions, identity.authenticate, clock, identity.limits.admit
+        settings, sessions, identity.authenticate, clock, identity.limits.admit, identity.recall
     )
     app.state.identity = identity
     app.state.projects = projects
