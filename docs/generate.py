@@ -22,6 +22,7 @@ from maestro_ml.core.errors import MaestroError
 from maestro_ml.core.settings import PREFIX, Settings, names_of
 from maestro_ml.http.problems import STATUS
 from maestro_ml.mlflow.route import CODES, PREFIXES, REFUSED, refusal
+from maestro_ml.tracking.search import comparing, limits
 from support.policy import POLICY, operations
 
 DOCS = Path(__file__).parent
@@ -50,6 +51,14 @@ deleted ones too; the mode `CASCADE` destroys it with everything in it. `SET_DEF
 As on MLflow's own server with workspaces, `artifact_location` is refused: files go through the
 server. A project's experiment `Default`, which is also experiment `0`, is neither renamed nor
 deleted. What is deleted is removed for good by `maestro gc`.
+
+A search takes a filter of at most {comparisons} comparisons, with {pattern} characters in a
+pattern and {listed:,} values in its lists together, and {orders} different names to order by; in a
+search of logged models, comparisons of metrics times datasets are at most {on_datasets:,}. Beyond
+that, or when it takes longer than five seconds, the answer is 400 `INVALID_PARAMETER_VALUE`.
+
+`ILIKE` knows no case: on SQLite of the letters A to Z alone, so that `é` does not find `É`, on
+PostgreSQL of every letter that the database's locale knows.
 
 Each call stands under `/ajax-api` as well. Of those that the newest client knows, and a few beside
 them, {supported} are supported, {refused} refused and {absent} absent. What is absent answers 404
@@ -241,6 +250,11 @@ def mlflow_page() -> str:
     lines = [
         MLFLOW_CALLS.format(
             clients=f"{', '.join(clients[:-1])} and {clients[-1]}",
+            comparisons=limits.MAX_COMPARISONS,
+            pattern=comparing.MAX_PATTERN,
+            listed=limits.MAX_LISTED,
+            orders=limits.MAX_ORDERS,
+            on_datasets=limits.MAX_ON_DATASETS,
             **{what: counted[what] for what in ("supported", "refused", "absent")},
         ),
         *(f"- `{'`, `'.join(words)}`: {why}." for why, words in _refusals().items()),

@@ -24,7 +24,7 @@ UNSOUND = (
     ),
     *("\uff0e\uff0e/x", "\u2024\u2024/x", "a\uff0f..\uff0fb", "a\uff3cb"),
     *("%2e%2e/x", "..%2fx", "%252e%252e%252fx", "a%00b", "%5c..%5cx", "%c0%ae%c0%ae/x", "a%23b"),
-    *("%2fetc%2fpasswd", "C%3a/x"),
+    *("%2fetc%2fpasswd", "C%3a/x", "a:b.txt", "\uff43:b.txt", "a/\ufffd", "%ef%bf%bd"),
 )
 
 
@@ -57,12 +57,39 @@ async def test_an_unsound_path_is_refused_in_every_call(wire: Wire, tmp_path: Pa
     assert len(stored(tmp_path)) == 1
 
 
+async def test_a_name_that_is_no_utf_8_is_told_apart_from_others_by_being_refused(
+    wire: Wire,
+) -> None:
+    """A server hands such bytes on as one and the same character."""
+    files = await run_files(wire)
+    headers = {"Authorization": "Bearer admin"}
+    for name in ("%ff", "%fe", "a%ff%feb", "dir/%c3"):
+        url = f"{FILES}/artifacts/{files.root}/{name}"
+        answer = await wire.http.put(url, content=b"x", headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert "UTF-8: rename the file" in answer.json()["message"]
+    assert await files.names() == []
+
+
+async def test_what_windows_takes_for_a_drive_is_to_be_renamed(wire: Wire) -> None:
+    files = await run_files(wire)
+    for path in ("a:b.txt", "dir/C:x", "dir/z:/x"):
+        answer = await files("PUT", path, content=b"x")
+        assert answer.status_code == 400
+        assert "drive: rename the file" in answer.json()["message"]
+    await files.put("dir/ab:c", b"x")
+    assert await files.names("dir") == ["ab:c"]
+
+
 async def test_odd_names_are_names(wire: Wire) -> None:
     files = await run_files(wire)
     names = [
         "...",
         ".hidden",
         "ab:c",
+        "file.txt:stream",
+        "1:2",
+        "\u00e9:x",
         "~x",
         "..a",
         "a..",

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 from fastapi import FastAPI, Request
 
 from maestro_ml.core.access import Access, Role
 from maestro_ml.core.errors import Unauthenticated
+from maestro_ml.core.ids import new_id
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.work import Sessions
 from maestro_ml.http import problems, shortcuts
@@ -26,7 +29,7 @@ from support.world import OTHER, caller
 
 BASE = "/api/2.0/mlflow"
 CALLERS: Mapping[str, Access] = {
-    **{str(role): caller(role) for role in Role},
+    **{str(role): replace(caller(role), session_id=new_id()) for role in Role},
     "stranger": caller(tenant=OTHER),
 }
 
@@ -42,9 +45,15 @@ def mlflow_app(
             raise Unauthenticated
         return CALLERS[token]
 
+    async def recall(credential: UUID) -> Access:
+        for access in CALLERS.values():
+            if access.credential_id == credential:
+                return access
+        raise Unauthenticated
+
     app = FastAPI()
     settings = Settings(data=folder)
-    app.state.runtime = Runtime(settings, sessions, authenticate)
+    app.state.runtime = Runtime(settings, sessions, authenticate, recall=recall)
     app.state.blobs = Blobs.open(settings)
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     include(app, *ROUTERS.items())

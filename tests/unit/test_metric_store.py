@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -11,8 +12,9 @@ from sqlalchemy import func, select
 from maestro_ml.core.errors import Invalid
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.db.work import Sessions, Work, open_work
+from maestro_ml.tracking import points
 from maestro_ml.tracking.models import LatestMetric, MetricChunk
-from maestro_ml.tracking.points import Record, Series, by_key, pack, packed, seal, unpack
+from maestro_ml.tracking.points import Record, Sent, Series, by_key, pack, packed, seal, unpack
 from maestro_ml.tracking.records import Told
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.service import logs, metrics
@@ -115,6 +117,41 @@ async def test_a_repeat_of_any_part_changes_nothing(work: Work) -> None:
     found = await kept(work, run)
     assert len(found) == len(series) + 2
     assert found[0] == late[0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_a_row_holds_of_what_was_sent_is_found_by_the_byte(seed: int) -> None:
+    dice = random.Random(seed)
+    values = [0.0, -0.0, 1.5, math.inf, -math.inf] + [math.nan] * (seed % 2)
+    few, many = (
+        [(dice.randrange(-2, 3), dice.randrange(3), dice.choice(values)) for _ in range(n)]
+        for n in (6, 40)
+    )
+    for sent, held in ((few, many), (many, few), (ODD, ODD[1:4]), (few, a_series(50))):
+        both = {packed(record) for record in sent} & {packed(record) for record in held}
+        for row in ((pack(held), False), (seal(Series.of(held)), True)):
+            assert Sent(sent).among(*row) == both
+
+
+@pytest.mark.parametrize("place", [lambda n: (9000 - n, 0, n / 7), lambda n: (0, 0, n / 7)])
+async def test_one_point_more_looks_at_few_points_when_the_times_of_all_are_alike(
+    work: Work, monkeypatch: pytest.MonkeyPatch, place: Callable[[int], Record]
+) -> None:
+    run = await a_run(work)
+    series = [place(n) for n in range(3200)]
+    for records in batched(series, 1000):
+        await told(work, run, list(records))
+    looked_at: list[Record] = []
+
+    def looking(record: Record) -> bytes:
+        looked_at.append(record)
+        return packed(record)
+
+    monkeypatch.setattr(points, "packed", looking)
+    monkeypatch.setattr(metrics, "packed", looking)
+    await told(work, run, [place(3200), series[5]])
+    assert len(looked_at) < 20
+    assert len(await kept(work, run)) == 3201
 
 
 async def test_points_of_any_order_are_kept_and_given_back_in_order(work: Work) -> None:

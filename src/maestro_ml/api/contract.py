@@ -98,7 +98,7 @@ def _refusals(operation: dict[str, Any], method: str, path: str, *, public: bool
         yield 409
     if "requestBody" in operation:
         yield from (408, 413, 415)
-    if "requestBody" in operation or operation.get("parameters"):
+    if "requestBody" in operation or operation.get("parameters") or path.startswith("/api/"):
         yield 422
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from maestro_ml.api import front, reference, system
@@ -38,6 +38,7 @@ from maestro_ml.http.deps import Running, Runtime
 from maestro_ml.http.entry import DOCS, PUBLIC, Entry
 from maestro_ml.http.metrics import Metrics
 from maestro_ml.http.middleware import Bodiless, Edge
+from maestro_ml.http.queries import only_known
 from maestro_ml.identity import handlers as identity_handlers
 from maestro_ml.identity.erasing import delete_tenant
 from maestro_ml.identity.routes import (
@@ -234,7 +235,7 @@ def create_app(
     )
     app.state.setup_secret = None
     app.state.runtime = Runtime(
-        settings, sessions, identity.authenticate, clock, identity.limits.admit
+        settings, sessions, identity.authenticate, clock, identity.limits.admit, identity.recall
     )
     app.state.identity = identity
     app.state.projects = projects
@@ -297,7 +298,7 @@ def _mount(app: FastAPI) -> None:
     app.include_router(auth.well_known)
     app.include_router(pages.router)
     for router in API:
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router, prefix="/api/v1", dependencies=[Depends(only_known)])
     for prefix, router in MLFLOW.items():
         app.include_router(router, prefix=prefix)
 

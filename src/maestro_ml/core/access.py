@@ -153,6 +153,11 @@ class Access:
     project_roles: Mapping[UUID, Role] = field(default_factory=dict)
     max_requests_per_minute: int | None = None  # of the tenant, all its callers together
 
+    @property
+    def credential_id(self) -> UUID | None:
+        """The session, or the API key, that they are known by."""
+        return self.session_id or self.api_key_id
+
     def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
         rule = RULES[permission]
         if self.scopes.isdisjoint(rule.scopes):

@@ -4,11 +4,13 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
 from maestro_ml.core.access import Access
 from maestro_ml.core.clock import Clock, utc_now
+from maestro_ml.core.errors import Unauthenticated
 from maestro_ml.core.paging import PageRequest
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.work import (
@@ -24,10 +26,16 @@ from maestro_ml.limits.openings import Openings
 
 Authenticate = Callable[[Request], Awaitable[Access]]
 Admit = Callable[[Access], Awaitable[None]]
+Recall = Callable[[UUID], Awaitable[Access]]
 
 
 async def everybody(_: Access) -> None:
     """Where requests are not counted."""
+
+
+async def nobody(_: UUID) -> Access:
+    """Where nothing is begun that goes on without its caller."""
+    raise Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,9 @@ class Runtime:
     clock: Clock = utc_now
     # Asked once for each request of somebody known: whether their tenant may send one more.
     admit: Admit = everybody
+    # Who has that session or API key, for what goes on without showing it. Raises Unauthenticated
+    # once it has ended.
+    recall: Recall = nobody
     # Event streams that are open in this process.
     streams: Openings = field(default_factory=Openings)
     # Set when the server is told to end: answers without an end of their own stop at it.

@@ -50,7 +50,7 @@ async def download(request: Request, file: Download, open_at: Open) -> Response:
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
         "content-security-policy": _CSP,
     }
-    if etag in _listed(request.headers.get("if-none-match", "")):
+    if not {etag, "*"}.isdisjoint(_listed(request.headers.get("if-none-match", ""))):
         return Response(status_code=304, headers=headers)
     start, end, status = 0, file.size, 200
     wanted = _range(request, file, headers)

@@ -99,28 +99,35 @@ def _of_session(which: ColumnElement[bool]) -> Prepared:
 
 _BY_ID = _of_session(Session.id == bindparam("id", type_=Uuid()))
 _BY_COOKIE = _of_session(Session.cookie_hash == bindparam("hash"))
-_BY_KEY = Prepared(
-    select(
-        User.id,
-        User.kind,
-        User.platform_admin,
-        ApiKey.id,
-        ApiKey.scopes,
-        ApiKey.project_ids,
-        ApiKey.default_project_id,
-        Membership.tenant_id,
-        Membership.role,
-        Tenant.max_requests_per_minute,
-        _TEAM.c.project_id,
-        _TEAM.c.role,
+
+
+def _of_key(which: ColumnElement[bool]) -> Prepared:
+    return Prepared(
+        select(
+            User.id,
+            User.kind,
+            User.platform_admin,
+            ApiKey.id,
+            ApiKey.scopes,
+            ApiKey.project_ids,
+            ApiKey.default_project_id,
+            Membership.tenant_id,
+            Membership.role,
+            Tenant.max_requests_per_minute,
+            _TEAM.c.project_id,
+            _TEAM.c.role,
+        )
+        .select_from(ApiKey)
+        .join(User, and_(User.id == ApiKey.user_id, User.active))
+        .join(Tenant, Tenant.id == ApiKey.tenant_id)
+        .join(Membership, MAY_ACT)
+        .outerjoin(_TEAM, _IN_TEAM)
+        .where(which, ApiKey.revoked_at.is_(None), ApiKey.expires_at > _NOW)
     )
-    .select_from(ApiKey)
-    .join(User, and_(User.id == ApiKey.user_id, User.active))
-    .join(Tenant, Tenant.id == ApiKey.tenant_id)
-    .join(Membership, MAY_ACT)
-    .outerjoin(_TEAM, _IN_TEAM)
-    .where(ApiKey.hash == bindparam("hash"), ApiKey.revoked_at.is_(None), ApiKey.expires_at > _NOW)
-)
+
+
+_BY_KEY = _of_key(ApiKey.hash == bindparam("hash"))
+_BY_KEY_ID = _of_key(ApiKey.id == bindparam("id", type_=Uuid()))
 
 _BY_EMAIL = Prepared(
     select(User.id, User.password_hash, User.active, User.kind).where(
@@ -178,25 +185,31 @@ class Lookup:
         return await self._reader.one(_ISSUED[kind], hash=hash) is None
 
     async def api_key(self, hash: bytes, now: datetime) -> Access | None:
-        rows = await self._reader.all(_BY_KEY, hash=hash, now=now)
-        if not rows:
-            return None
-        user, kind, platform_admin, key, scopes, projects, default, tenant, role, per_minute, *_ = (
-            rows[0]
-        )
-        return Access(
-            actor_id=user,
-            kind=_actor(kind),
-            platform_admin=platform_admin,
-            tenant_id=tenant,
-            role=role,
-            scopes=frozenset(Scope(scope) for scope in scopes),
-            api_key_id=key,
-            default_project_id=default,
-            only_projects=None if projects is None else frozenset(map(UUID, projects)),
-            project_roles=_team(rows),
-            max_requests_per_minute=per_minute,
-        )
+        return _with_key(await self._reader.all(_BY_KEY, hash=hash, now=now))
+
+    async def key(self, id: UUID, now: datetime) -> Access | None:
+        """As `api_key`, of one that was shown before."""
+        return _with_key(await self._reader.all(_BY_KEY_ID, id=id, now=now))
+
+
+def _with_key(rows: list[Row]) -> Access | None:
+    if not rows:
+        return None
+    row = rows[0]
+    user, kind, platform_admin, key, scopes, projects, default, tenant, role, per_minute, *_ = row
+    return Access(
+        actor_id=user,
+        kind=_actor(kind),
+        platform_admin=platform_admin,
+        tenant_id=tenant,
+        role=role,
+        scopes=frozenset(Scope(scope) for scope in scopes),
+        api_key_id=key,
+        default_project_id=default,
+        only_projects=None if projects is None else frozenset(map(UUID, projects)),
+        project_roles=_team(rows),
+        max_requests_per_minute=per_minute,
+    )
 
 
 def _signed_in(rows: list[Row]) -> Found | None:

@@ -122,6 +122,23 @@ class Identity:
             raise Unauthenticated
         return found.access
 
+    async def recall(self, credential: UUID) -> Access:
+        """Whoever has that session or API key, as the database knows them at this moment.
+
+        Raises:
+            Unauthenticated: it has ended.
+        """
+        now = self.clock()
+        session = await self.lookup.session(credential, now)
+        if session is not None:
+            self._seen[credential] = now
+            return session.access
+        access = await self.lookup.key(credential, now)
+        if access is None:
+            raise Unauthenticated
+        self._used[credential] = now
+        return access
+
     def csrf_token(self, session: UUID) -> str:
         return credentials.csrf_token(self._csrf_key, session)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from maestro_ml.core.access import Role
 from maestro_ml.core.schemas import Command, Name, Slug, Text, View
@@ -141,7 +141,10 @@ class IdentityProviderTest(View):
 
 
 class SentBack(View):
-    """What an identity provider sends a browser back with; some add more to it."""
+    """What an identity provider sends a browser back with. Some add more to it, as they may (RFC
+    6749, 4.1.2)."""
+
+    model_config = ConfigDict(extra="ignore")
 
     state: Annotated[Text, Field(max_length=200)] = ""
     code: Annotated[Text, Field(max_length=4096)] = ""

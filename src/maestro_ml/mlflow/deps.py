@@ -14,7 +14,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 
 from maestro_ml.core.access import Access
-from maestro_ml.core.errors import Forbidden
+from maestro_ml.core.errors import Forbidden, Unauthenticated
 from maestro_ml.db.work import Work, open_system_work, open_work
 from maestro_ml.http import deps
 from maestro_ml.mlflow.wire import as_id
@@ -22,6 +22,7 @@ from maestro_ml.projects import service as projects
 from maestro_ml.projects.models import Project
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking.errors import ExperimentNotFound
+from maestro_ml.tracking.errors_files import UploadNotFound
 from maestro_ml.tracking.service import experiments, uploads
 
 DEFAULT_EXPERIMENT = "0"
@@ -173,30 +174,60 @@ async def _steps(
 
 
 @dataclass(frozen=True, slots=True)
-class PlatformSteps:
-    """The same for whoever has shown another right than being somebody: all of it is the
-    platform's own doing inside a tenant."""
+class PartSteps:
+    """The same for whoever has an upload's secret, in the name of whoever began the upload."""
 
     runtime: deps.Runtime
-    tenant_id: UUID
+    upload: uploads.Known
+    access: Access
 
-    def reading(self) -> AbstractAsyncContextManager[Work]:
-        return self.writing()
+    @property
+    def tenant_id(self) -> UUID:
+        return self.upload.tenant_id
 
-    def writing(self) -> AbstractAsyncContextManager[Work]:
-        access, clock = Access.system(self.tenant_id), self.runtime.clock
-        return open_work(self.runtime.sessions, access, clock=clock)
+    def counting(self) -> AbstractAsyncContextManager[Work]:
+        return self._open(self.access)
 
-    counting = tidying = writing
+    reading = counting
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Work]:
+        """By now they may be somebody else."""
+        async with self._open(await _beginner(self.runtime, self.upload)) as work:
+            yield work
+
+    def tidying(self) -> AbstractAsyncContextManager[Work]:
+        return self._open(Access.system(self.tenant_id))
+
+    def _open(self, access: Access) -> AbstractAsyncContextManager[Work]:
+        return open_work(self.runtime.sessions, access, clock=self.runtime.clock)
+
+
+async def _beginner(runtime: deps.Runtime, upload: uploads.Known) -> Access:
+    """Whoever began it, as the database knows them now.
+
+    Raises:
+        UploadNotFound: their session or key has ended.
+    """
+    try:
+        access = await runtime.recall(upload.credential_id)
+    except Unauthenticated:
+        raise UploadNotFound from None
+    if access.tenant_id != upload.tenant_id:
+        raise UploadNotFound
+    return access
 
 
 async def _adding(
     runtime: deps.Running,
     upload_id: UUID,
     secret: Annotated[str, Header(alias=SECRET_HEADER)] = "",
-) -> PlatformSteps:
+) -> PartSteps:
     async with open_system_work(runtime.sessions, read_only=True, clock=runtime.clock) as work:
-        return PlatformSteps(runtime, await uploads.tenant_of(work, upload_id, secret))
+        upload = await uploads.known(work, upload_id, secret)
+    access = await _beginner(runtime, upload)
+    await runtime.admit(access)
+    return PartSteps(runtime, upload, access)
 
 
 async def _blobs(request: Request) -> Blobs:
@@ -205,6 +236,6 @@ async def _blobs(request: Request) -> Blobs:
 
 
 # A part of an upload, by whoever has its secret.
-Adding = Annotated[PlatformSteps, Depends(_adding)]
+Adding = Annotated[PartSteps, Depends(_adding)]
 Stepping = Annotated[Steps, Depends(_steps)]
 Files = Annotated[Blobs, Depends(_blobs)]

@@ -9,7 +9,10 @@ from maestro_ml.tracking.errors_files import PathInvalid
 
 MAX_BYTES = 1024
 MAX_NAME_BYTES = 255  # what file systems take
-_DRIVE = re.compile(r"[A-Za-z]:")
+# `a:b.txt` too: joined to a folder, Windows takes it for `b.txt` in another one, on drive `a:`.
+# Each name counts, since a folder's are listed, and then joined, by themselves. After a longer
+# name a colon begins a stream of that file, which is where it belongs.
+_DRIVE = re.compile(r"(?:^|/)[A-Za-z]:")
 _MISLEADS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -47,12 +50,16 @@ def _too_long() -> PathInvalid:
 
 
 def _check(path: str) -> None:
+    if "\ufffd" in path:
+        raise PathInvalid("it contains U+FFFD, which stands for what is no UTF-8: rename the file")
     if _MISLEADS.search(path):
         raise PathInvalid("it contains control characters")
     if "\\" in path or "#" in path:
         raise PathInvalid("it contains a backslash or a number sign")
-    if _DRIVE.match(path):
-        raise PathInvalid("it begins with a drive")
+    if _DRIVE.search(path):
+        raise PathInvalid(
+            "a name begins with a letter and a colon, for Windows a drive: rename the file"
+        )
     names = path.split("/") if path else []
     if names[:1] == ["~"] or any(name in {"", ".", ".."} for name in names):
         raise PathInvalid("it must be relative, without '.', '..', '~' and empty names")

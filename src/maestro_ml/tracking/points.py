@@ -74,6 +74,34 @@ class Series(Sequence[Record]):
         return Series.of(sorted(self, key=age if is_odd(self.values) else None))
 
 
+class Sent:
+    """Records that may be in rows already. Of a row no more columns are read than it takes to see
+    that it holds none of them, and no object is made for each of its points."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._packed = {packed(record) for record in records}
+        self._steps = {step for step, _, _ in records}
+        values = {value for _, _, value in records}
+        # A set does not find NaN, so with one among them values tell nothing.
+        self._values = None if any(map(math.isnan, values)) else values
+
+    def among(self, data: bytes, sealed: bool) -> set[bytes]:
+        """Those that the row holds, packed."""
+        if not sealed:
+            size = _RECORD.size
+            return self._packed.intersection(
+                data[at : at + size] for at in range(0, len(data), size)
+            )
+        columns = _Columns(data)
+        steps = columns.steps()
+        if self._steps.isdisjoint(steps):
+            return set()
+        values = columns.values()
+        if self._values is not None and self._values.isdisjoint(values):
+            return set()
+        return self._packed.intersection(map(_RECORD.pack, steps, columns.times(), values))
+
+
 def age(record: Record) -> Age:
     """What the newest has most of, as the database can keep it."""
     step, at, value = record
@@ -111,7 +139,10 @@ def by_key(points: Iterable[tuple[str, Record]]) -> dict[str, Sequence[Record]]:
 
 def unpack(data: bytes, sealed: bool) -> Series:
     """The points of a row, in the order in which they came."""
-    return _unsealed(data) if sealed else Series.of(_RECORD.iter_unpack(data))
+    if not sealed:
+        return Series.of(_RECORD.iter_unpack(data))
+    columns = _Columns(data)
+    return Series(columns.steps(), columns.times(), columns.values())
 
 
 def seal(points: Series) -> bytes:
@@ -130,12 +161,26 @@ def _once(records: Sequence[Record]) -> Sequence[Record]:
     return list({packed(record): record for record in records}.values())
 
 
-def _unsealed(data: bytes) -> Series:
-    plain = zlib.decompress(data)
-    size = (len(plain) - 1) // 3
-    steps, times, values = (plain[at : at + size] for at in (1, 1 + size, 1 + 2 * size))
-    numbers = _summed(steps) if plain[:1] == _DIFFERENCES else _gathered(steps, "q")
-    return Series(numbers, _summed(times), _gathered(values, "d"))
+class _Columns:
+    """What was sealed, each column by itself."""
+
+    def __init__(self, data: bytes) -> None:
+        self._plain = zlib.decompress(data)
+        self._size = (len(self._plain) - 1) // 3
+
+    def steps(self) -> Sequence[int]:
+        spread = self._spread(0)
+        return _summed(spread) if self._plain[:1] == _DIFFERENCES else _gathered(spread, "q")
+
+    def times(self) -> Sequence[int]:
+        return _summed(self._spread(1))
+
+    def values(self) -> Sequence[float]:
+        return _gathered(self._spread(2), "d")
+
+    def _spread(self, n: int) -> bytes:
+        start = 1 + n * self._size
+        return self._plain[start : start + self._size]
 
 
 def _summed(spread: bytes) -> Sequence[int]:

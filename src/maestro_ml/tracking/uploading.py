@@ -63,11 +63,11 @@ async def store_part(
 
     Raises:
         QuotaExceeded, BlobTooLarge, UploadLost: as `store`.
-        UploadNotFound: the upload has ended.
+        UploadNotFound: the upload has ended, or the caller may not write there any more.
     """
 
-    async def check(_: Work) -> None:
-        """Whoever opened the steps has looked at the secret."""
+    async def check(work: Work) -> object:
+        return await uploads.receiving(work, upload_id)
 
     async with (
         _received(steps, blobs, incoming, check) as (id, stored),

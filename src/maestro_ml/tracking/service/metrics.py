@@ -21,6 +21,7 @@ from maestro_ml.tracking.models import LatestMetric, MetricChunk
 from maestro_ml.tracking.points import (
     Age,
     Record,
+    Sent,
     Series,
     age,
     is_odd,
@@ -267,7 +268,8 @@ async def _unknown(
         return sent
     times = [at for _, at, _ in older]
     rows = await _between(work, run.id, key, min(times), max(times))
-    known = {packed(record) for data, sealed, _, _ in rows for record in unpack(data, sealed)}
+    repeats = Sent(older)
+    known = {record for data, sealed, _, _ in rows for record in repeats.among(data, sealed)}
     return [record for record in sent if packed(record) not in known]
 
 

@@ -1,4 +1,8 @@
-"""Multipart uploads: a file that comes in parts, each by whoever has the upload's secret."""
+"""Multipart uploads: a file that comes in parts, each by whoever has the upload's secret.
+
+The secret names the session or API key that began the upload, and may no more than that one still
+may: `known` says whose it is, and everything else happens in their name.
+"""
 
 import hmac
 from collections.abc import Sequence
@@ -10,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from maestro_ml.core.access import Permission
+from maestro_ml.core.access import SYSTEM_ACTOR, Permission
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.storage.blobs import Stored
 from maestro_ml.storage.models import LooseBlob
@@ -25,12 +29,21 @@ from maestro_ml.tracking.service.files import Root
 OPEN_FOR = timedelta(hours=24)
 KEPT_ON = timedelta(hours=24)  # parts, for an upload that is being put together as it ends
 MAX_PARTS = 10_000
+_ID_LENGTH = 32  # as a secret ends with it
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     id: UUID
     secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where an upload is, and the session or API key that it was begun with."""
+
+    tenant_id: UUID
+    credential_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ async def begin(work: Work, root: Root, path: str) -> Begun:
     project_id = await files.check_writable(work, root, path)
     work.require(Permission.RUN_WRITE, project_id)
     folder, name = split(path)
-    secret = token_hex(32)
+    secret = f"{token_hex(32)}{(work.access.credential_id or SYSTEM_ACTOR).hex}"
     upload = Upload(
         run_id=root.run_id,
         model_id=root.model_id,
@@ -67,8 +80,8 @@ async def begin(work: Work, root: Root, path: str) -> Begun:
     return Begun(upload.id, secret)
 
 
-async def tenant_of(work: SystemWork, id: UUID, secret: str) -> UUID:
-    """Whose upload it is that somebody has the secret of.
+async def known(work: SystemWork, id: UUID, secret: str) -> Known:
+    """The upload that somebody has the secret of.
 
     Raises:
         UploadNotFound: there is none, or the secret is another one's.
@@ -81,18 +94,30 @@ async def tenant_of(work: SystemWork, id: UUID, secret: str) -> UUID:
         raise UploadNotFound
     if upload.expires_at <= work.now:
         raise UploadNotFound
-    return upload.tenant_id
+    return Known(upload.tenant_id, UUID(secret[-_ID_LENGTH:]))
+
+
+async def receiving(work: Work, id: UUID, *, held: bool = False) -> Upload:
+    """An upload that the caller may add to.
+
+    Raises:
+        UploadNotFound: it has ended, or they may not write there any more.
+    """
+    upload = await work.session.get(Upload, id, with_for_update=held)
+    if upload is None or upload.expires_at <= work.now:
+        raise UploadNotFound
+    if not work.allows(Permission.RUN_WRITE, upload.project_id):
+        raise UploadNotFound
+    return upload
 
 
 async def attach(work: Work, id: UUID, number: int, blob_id: UUID, stored: Stored) -> list[UUID]:
     """Make a blob that came whole a part of an upload. Gives the part that it replaces, if any.
 
     Raises:
-        UploadNotFound: the upload has ended.
+        UploadNotFound: as `receiving`.
     """
-    upload = await work.session.get(Upload, id, with_for_update=True)
-    if upload is None or upload.expires_at <= work.now:
-        raise UploadNotFound
+    upload = await receiving(work, id, held=True)
     work.require(Permission.RUN_WRITE, upload.project_id)
     same = select(LooseBlob.id).where(LooseBlob.upload_id == id, LooseBlob.part == number)
     replaced = list(await work.session.scalars(same))
