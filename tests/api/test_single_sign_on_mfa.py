@@ -1,7 +1,8 @@
-"""Single sign-on where a second factor is asked for: set up on the way, or given."""
+"""Single sign-on where a second factor is asked for: set up on the way, given, or vouched for."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urldefrag
 
 import pytest
@@ -12,10 +13,10 @@ from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions
 from maestro_ml.identity.models import Session, User
 from support.issuer import HOST, Issuer, a_person, an_issuer
-from support.mfa import code_at, policy
+from support.mfa import code_at, joins, policy
 from support.people import People, a_people_server
 from support.sso import SESSION, Browser, ours
-from support.world import ACME, USERS
+from support.world import ACME, OTHER, USERS
 
 START = "/api/v1/auth/oidc/acme/ours/start"
 STEP = "/auth/login/mfa"
@@ -105,3 +106,68 @@ async def test_a_provider_alone_binds_no_factor_to_an_account_with_a_password(
     asked = await halfway(browser)
     body = {"mfa_token": asked["mfa_token"]}
     assert await people.code(403, None, "POST", f"{STEP}/enrol", body) == "sign-in-again"
+
+
+async def test_a_trusted_providers_second_factor_is_enough(
+    people: People, issuer: Issuer, browser: Browser, sessions: Sessions
+) -> None:
+    await ours(people, issuer, trusts_mfa=True)
+    issuer.extra = {"amr": ["pwd", "mfa", "otp"]}
+    assert (await browser.sign_in(START)).status_code == 303
+    assert (browser.last, set(browser.cookies)) == ("/device", {SESSION})
+    assert (await browser.me())["tenant"]["slug"] == "acme"
+    assert await amr_of_newest(sessions) == ["oidc", "mfa"]
+
+
+async def test_nobodys_word_counts_unless_an_admin_says_so(
+    people: People, issuer: Issuer, browser: Browser
+) -> None:
+    provider = await ours(people, issuer)
+    issuer.extra = {"amr": ["mfa"]}
+    assert (await halfway(browser))["methods"] == "enrol"
+    admin = await people.token()
+    one = f"/identity-providers/{provider['id']}"
+    for trusted in (True, False):
+        await people.ok(admin, "PATCH", one, {"trusts_mfa": trusted})
+        await browser.sign_in(START)
+        assert (SESSION in browser.cookies) == trusted
+        browser.cookies.clear()
+
+
+@pytest.mark.parametrize(
+    "amr",
+    [
+        None,
+        [],
+        "mfa",
+        ["pwd"],
+        ["pwd", "otp"],
+        ["MFA"],
+        [["mfa"]],
+        {"mfa": True},
+        [True],
+        "pwd mfa",
+    ],
+    ids=str,
+)
+async def test_a_trusted_provider_that_does_not_say_it_leaves_it_to_us(
+    people: People, issuer: Issuer, browser: Browser, amr: Any
+) -> None:
+    await ours(people, issuer, trusts_mfa=True)
+    issuer.extra = {"amr": amr, "acr": "mfa", "mfa": True}
+    assert (await halfway(browser))["methods"] == "enrol"
+
+
+async def test_what_a_provider_vouches_for_counts_in_its_tenant_only(
+    people: People, issuer: Issuer, browser: Browser, sessions: Sessions
+) -> None:
+    await policy(sessions, OTHER, mfa_required=True)
+    await ours(people, issuer, trusts_mfa=True)
+    issuer.extra = {"amr": ["mfa"]}
+    await browser.sign_in(START)
+    me = await browser.me()
+    await joins(sessions, me["id"], OTHER, people.clock())
+    cookie = f"{SESSION}={browser.cookies[SESSION]}"
+    proof = {"Cookie": cookie, "X-CSRF-Token": me["csrf_token"], "Origin": "http://127.0.0.1:8000"}
+    answer = await people.http.post("/api/v1/auth/switch", json={"tenant": "other"}, headers=proof)
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/sign-in-again")
