@@ -77,6 +77,8 @@ def test_the_sdk_keeps_them(admin: MaestroClient, issuer: Issuer) -> None:
     assert made.id in {one.id for one in admin.identity_providers.list()}
     assert admin.identity_providers.get(made.id) == made
     assert admin.identity_providers.test(made.id).works
+    assert not made.trusts_mfa
+    assert admin.identity_providers.update(made.id, trusts_mfa=True).trusts_mfa
     assert not admin.identity_providers.update(made.id, enabled=False).enabled
     admin.identity_providers.delete(made.id)
     with pytest.raises(NotFound):
@@ -103,11 +105,14 @@ def test_the_command_line_keeps_them(env: dict[str, str], issuer: Issuer) -> Non
     issuer.document = {}
     assert broken.returncode == 1
     assert "names another issuer" in broken.stderr
-    changed = maestro(env, "update", "ours", "--group", "ops=maintainer", "--off")
+    changed = maestro(env, "update", "ours", "--group", "ops=maintainer", "--off", "--trust-mfa")
     assert changed.returncode == 0
     shown = maestro(env, "show", "ours", "--json").stdout
     assert '"ops": "maintainer"' in shown
     assert '"enabled": false' in shown
+    assert '"trusts_mfa": true' in shown
+    assert maestro(env, "update", "ours", "--no-trust-mfa").returncode == 0
+    assert '"trusts_mfa": false' in maestro(env, "show", "ours", "--json").stdout
     assert "sso.test" in maestro(env, "list").stdout
 
 

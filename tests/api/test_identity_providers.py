@@ -38,11 +38,13 @@ def issuer() -> Iterator[Issuer]:
 async def test_made_read_changed_and_deleted(people: People, issuer: Issuer) -> None:
     admin = await people.token()
     made = await people.made(admin, PATH, a_provider(issuer, group_roles={"ops": "maintainer"}))
+    assert not made["trusts_mfa"]
     assert made["redirect_uri"] == (f"http://127.0.0.1:8000/api/v1/auth/oidc/callback/{made['id']}")
     one = f"{PATH}/{made['id']}"
     assert await people.ok(admin, "GET", one) == made
     assert (await people.ok(admin, "GET", PATH))["items"] == [made]
     changes = {"name": "Theirs", "allowed_domains": ["b.test"], "enabled": False}
+    changes["trusts_mfa"] = True
     changed = await people.ok(admin, "PATCH", one, changes | {"client_secret": None})
     assert changed == made | changes | {"has_secret": False, "updated_at": changed["updated_at"]}
     assert await people.ok(admin, "DELETE", one) is None

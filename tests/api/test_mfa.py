@@ -55,10 +55,11 @@ async def test_an_app_is_set_up_with_a_password_and_its_first_code(
     }
     assert await state(ada) == nothing
     begun = await server.ok(ada.token, "POST", f"{MFA}/totp", {"current_password": ada.password})
-    assert set(begun) == {"secret", "otpauth_uri", "qr_svg", "expires_in"}
+    assert set(begun) == {"secret", "otpauth_uri", "qr_svg", "qr_rows", "expires_in"}
     assert begun["otpauth_uri"].startswith("otpauth://totp/Maestro%20ML:")
     assert begun["secret"] in begun["otpauth_uri"]
     assert begun["qr_svg"].startswith("<svg ")
+    assert set("".join(begun["qr_rows"])) == {"0", "1"}
     assert await state(ada) == nothing  # it does nothing before its first code
     assert "access_token" in await ada.logs_in()
     code = {"code": code_at(begun["secret"], server.clock())}

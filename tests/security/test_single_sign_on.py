@@ -2,6 +2,7 @@
 Row 75 (e): and it opens onto this server."""
 
 from datetime import timedelta
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -133,6 +134,48 @@ async def test_an_answer_of_another_issuer(browser: Browser, start: str) -> None
 async def test_a_method_that_changes_nothing(http: httpx2.AsyncClient, start: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
         assert (await http.request(method, start)).status_code == 405
+
+
+# --- what a person sees of a refusal --------------------------------------------------------
+
+PERSON = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/auth/oidc/tenant-a/nobody/start", 404),
+        ("/api/v1/auth/oidc/<b>/nobody/start", 422),
+        ("{start}?next=//evil.test", 422),
+        (f"/api/v1/auth/oidc/callback/{UUID(int=7)}?state=<b>&code=<b>", 401),
+        ("/api/v1/auth/oidc/callback/<b>", 422),
+        ("/api/v1/auth/oidc/nothing", 404),
+    ],
+)
+async def test_a_person_is_refused_by_a_page_and_a_program_by_a_problem(
+    http: httpx2.AsyncClient, start: str, path: str, status: int
+) -> None:
+    path = path.format(start=start)
+    page = await http.get(path, headers=PERSON | {"X-Request-ID": "seen-by-a-person"})
+    problem = await http.get(path)
+    assert (page.status_code, problem.status_code) == (status, status)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert escape(problem.json()["detail"]) in page.text
+    assert "seen-by-a-person" in page.text
+    assert '<a href="/device">' in page.text
+    assert "<b>" not in page.text
+    own = {"content-type", "content-length", "content-security-policy", "x-request-id", "date"}
+    assert {h: v for h, v in page.headers.items() if h not in own} == {
+        h: v for h, v in problem.headers.items() if h not in own
+    }
+    policy = (await http.get("/device")).headers["content-security-policy"]
+    assert page.headers["content-security-policy"] == policy
+
+
+async def test_what_is_no_pages_address_answers_a_browser_as_ever(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/api/v1/auth/me", headers=PERSON)
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 # --- the account ----------------------------------------------------------------------------

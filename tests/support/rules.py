@@ -18,12 +18,19 @@ _GIVING = re.compile(
     r"|api-keys|service-accounts/[^/]+/keys|users/invitations(/[^/]+/resend)?|tenants|outbox/[^/]+)"
 )
 _PUBLISHED = "/.well-known/jwks.json"  # which may be kept for a while
+_SENT_TO = "/api/v1/auth/oidc/"
 _ELSEWHERE = "/problems/identity-provider-unavailable"
 
 
 def _faults_elsewhere(answer: httpx2.Response) -> bool:
     """Somebody else's server did not answer us as it should, and we say so."""
     return answer.status_code == 503 and answer.json()["type"] == _ELSEWHERE
+
+
+def _seen_by_a_person(request: httpx2.Request) -> bool:
+    """Where another site sends browsers to, one of them asks."""
+    asked = request.headers.get("accept", "")
+    return request.url.path.startswith(_SENT_TO) and "text/html" in asked
 
 
 def is_stream(answer: httpx2.Response) -> bool:
@@ -43,7 +50,10 @@ def keeps_the_rules(answer: httpx2.Response) -> None:
         assert headers["cache-control"] == "no-store", what
     if answer.is_error:
         mlflow = "mlflow" in request.url.path
-        assert kind in {"application/problem+json", "application/json" if mlflow else ""}, what
+        shapes = {"application/problem+json", "application/json" if mlflow else ""}
+        if _seen_by_a_person(request):
+            shapes = {"text/html; charset=utf-8"}
+        assert kind in shapes, what
     if answer.status_code == 401:
         assert headers["www-authenticate"].startswith("Bearer"), what
     if answer.status_code == 429:

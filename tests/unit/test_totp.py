@@ -43,7 +43,19 @@ def test_an_app_reads_who_and_where_from_the_code() -> None:
     uri = totp.uri(SECRET, "ada@lab.test")
     assert uri.startswith("otpauth://totp/Maestro%20ML:ada")
     assert f"secret={SECRET}" in uri
-    assert totp.svg(uri).startswith("<svg xmlns=")
+    assert totp.svg(totp.qr(uri)).startswith("<svg xmlns=")
+
+
+def test_the_rows_of_a_code_are_its_modules_without_a_margin() -> None:
+    code = totp.qr(totp.uri(SECRET, "ada@lab.test"))
+    rows = totp.rows(code)
+    assert {len(row) for row in rows} == {len(rows)}
+    for row in (rows[0], rows[-7]):
+        assert row.startswith("11111110")  # the marks in three corners, and white around them
+    assert rows[0].endswith("01111111")
+    assert [[module == "1" for module in row] for row in rows] == [
+        [bool(module) for module in row] for row in code.matrix_iter(border=0)
+    ]
 
 
 def test_ten_recovery_codes_are_found_each_by_its_own_letters() -> None:

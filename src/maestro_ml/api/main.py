@@ -242,7 +242,8 @@ def create_app(
     app.state.queue = queue
     app.state.blobs = blobs
     app.state.metrics = Metrics()
-    problems.install(app, dict.fromkeys(PREFIXES, failure))
+    seen_by_people = {f"/api/v1{oidc.router.prefix}/": pages.refusal}
+    problems.install(app, dict.fromkeys(PREFIXES, failure) | seen_by_people)
     _mount(app)
     public = PUBLIC | DOCS if settings.server.docs_public else PUBLIC
     # The last one added is the first to see a request.

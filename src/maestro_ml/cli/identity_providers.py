@@ -59,6 +59,14 @@ Groups = Annotated[
 Default = Annotated[
     DefaultRole | None, typer.Option("--default-role", help="For whom no group gives a role.")
 ]
+TrustMfa = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-mfa/--no-trust-mfa",
+        help="Whether nobody is asked for a code here of whom it says that they gave a second "
+        "factor there. It does not count unless you say so.",
+    ),
+]
 SecretStdin = Annotated[
     bool,
     typer.Option(
@@ -98,6 +106,7 @@ def create_provider(
     groups_claim: GroupsClaim = None,
     group: Groups = None,
     default_role: Default = None,
+    trust_mfa: TrustMfa = None,
     public: Annotated[
         bool, typer.Option("--public", help="The issuer gave no client secret.")
     ] = False,
@@ -109,7 +118,7 @@ def create_provider(
 
     Asks for the client secret, which is kept encrypted and never shown again.
     """
-    fields = _fields(domain, scope, groups_claim, group, default_role)
+    fields = _fields(domain, scope, groups_claim, group, default_role, trust_mfa)
     with session(password_stdin=password_stdin) as client:
         secret = None if public else _secret(stdin=secret_stdin)
         made = client.identity_providers.create(
@@ -145,6 +154,7 @@ def update_provider(
     groups_claim: GroupsClaim = None,
     group: Groups = None,
     default_role: Default = None,
+    trust_mfa: TrustMfa = None,
     new_secret: Annotated[
         bool, typer.Option("--new-secret", help="Ask for a new client secret.")
     ] = False,
@@ -155,7 +165,7 @@ def update_provider(
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Change what is given, from the next sign-in on. A list takes the place of the old one."""
-    changes = _fields(domain, scope, groups_claim, group, default_role)
+    changes = _fields(domain, scope, groups_claim, group, default_role, trust_mfa)
     given = {"name": name, "client_id": client_id, "enabled": enable}
     changes |= {field: value for field, value in given.items() if value is not None}
     ask = new_secret or secret_stdin
@@ -206,6 +216,7 @@ def _fields(
     groups_claim: str | None,
     groups: list[str] | None,
     default_role: DefaultRole | None,
+    trust_mfa: bool | None,
 ) -> dict[str, Any]:
     """What was given, as the API has it."""
     given = {
@@ -214,6 +225,7 @@ def _fields(
         "groups_claim": groups_claim,
         "group_roles": None if groups is None else dict(map(_pair, groups)),
         "default_role": default_role,
+        "trusts_mfa": trust_mfa,
     }
     return {field: value for field, value in given.items() if value is not None}
 

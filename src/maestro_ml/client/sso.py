@@ -27,6 +27,7 @@ class IdentityProvider(Answer):
     groups_claim: str | None = None
     group_roles: dict[str, str] = {}
     default_role: str
+    trusts_mfa: bool
     enabled: bool
     start_path: str
     redirect_uri: str
@@ -71,6 +72,7 @@ class ProviderFields(TypedDict, total=False):
     groups_claim: str | None
     group_roles: Mapping[str, str]
     default_role: str
+    trusts_mfa: bool
     enabled: bool
 
 

@@ -40,7 +40,7 @@ class MfaTokenInvalid(Unauthenticated):
     code = "mfa-token-invalid"
 
     def __init__(self) -> None:
-        super().__init__("This sign-in is over: begin it again with your password.")
+        super().__init__("This sign-in is over: begin it again.")
 
 
 class MfaActive(Conflict):

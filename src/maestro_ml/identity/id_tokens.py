@@ -14,6 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import import_key
 
 from maestro_ml.identity import emails
+from maestro_ml.identity.amr import MFA
 from maestro_ml.identity.errors import EmailInvalid
 
 LEEWAY = timedelta(minutes=1)
@@ -51,6 +52,13 @@ class Vouched:
     email: str | None  # only if the issuer says that it is verified
     name: str
     claims: Mapping[str, Any]
+
+    @property
+    def by_two_factors(self) -> bool:
+        """The issuer says so, in the word that RFC 8176 has for it. Which others mean as much is
+        for the issuer to know: a password and a code by mail are two methods, and one factor."""
+        methods = self.claims.get("amr")
+        return isinstance(methods, list) and MFA in methods
 
     def groups(self, claim: str | None) -> frozenset[str]:
         listed = self.claims.get(claim) if claim is not None else None

@@ -275,6 +275,7 @@ class IdentityProvider(TenantOwned, Row, kw_only=True):
     groups_claim: Mapped[str | None] = mapped_column(default=None)
     group_roles: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
     default_role: Mapped[Role] = mapped_column(default=Role.VIEWER)
+    trusts_mfa: Mapped[bool] = mapped_column(default=False)
     enabled: Mapped[bool] = mapped_column(default=True)
     updated_at: Mapped[datetime]
 

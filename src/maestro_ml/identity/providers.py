@@ -92,6 +92,7 @@ async def views(
             groups_claim=row.groups_claim,
             group_roles=row.group_roles,
             default_role=row.default_role,
+            trusts_mfa=row.trusts_mfa,
             enabled=row.enabled,
             created_at=row.created_at,
             updated_at=row.updated_at,

@@ -88,6 +88,9 @@ class Enrolment(View):
     secret: str = Field(description="To type in where no picture can be taken.")
     otpauth_uri: str
     qr_svg: str = Field(description="The same as a QR code.")
+    qr_rows: list[str] = Field(
+        description="And once more for whoever draws it: a row of the code each, `1` is dark."
+    )
     expires_in: int = Field(description="Seconds in which the first code has to come.")
 
 

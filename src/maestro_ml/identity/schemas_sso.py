@@ -94,6 +94,11 @@ class IdentityProviderCreate(Command):
         "highest one that a group gives.",
     )
     default_role: DefaultRole = Field(Role.VIEWER, description="For whom no group gives a role.")
+    trusts_mfa: bool = Field(
+        False,
+        description="Whether its word counts for the second factor: nobody whose ID token says "
+        "`mfa` in its `amr` is asked for a code here.",
+    )
     enabled: bool = True
 
 
@@ -108,6 +113,7 @@ class IdentityProviderChange(Command):
     groups_claim: Claim | None = None
     group_roles: GroupRoles | None = None
     default_role: DefaultRole | None = None
+    trusts_mfa: bool | None = None
     enabled: bool | None = None
 
 
@@ -123,6 +129,7 @@ class IdentityProviderView(View):
     groups_claim: str | None
     group_roles: dict[str, Role]
     default_role: Role
+    trusts_mfa: bool
     enabled: bool
     created_at: datetime
     updated_at: datetime

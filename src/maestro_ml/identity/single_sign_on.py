@@ -18,7 +18,7 @@ import structlog
 
 from maestro_ml.db.work import open_system_work
 from maestro_ml.identity import id_tokens, tokens
-from maestro_ml.identity.amr import SINGLE_SIGN_ON
+from maestro_ml.identity.amr import MFA, SINGLE_SIGN_ON
 from maestro_ml.identity.entering import Entered, enter
 from maestro_ml.identity.errors_sso import (
     IdentityProviderNotFound,
@@ -131,7 +131,8 @@ async def _finish(
             current = await oidc.get(work, provider_id)
             user = await oidc.admit(work, identity, current, vouched)
             tenant_id = current.tenant.id
-            amr = [SINGLE_SIGN_ON]
+            twice = current.row.trusts_mfa and vouched.by_two_factors
+            amr = [SINGLE_SIGN_ON, MFA] if twice else [SINGLE_SIGN_ON]
             return await enter(work, identity, user, tenant_id, web=True, amr=amr), next
     except IdentityProviderNotFound:  # switched off meanwhile
         raise _refused(provider_id, "the provider or its tenant is switched off") from None

@@ -20,11 +20,20 @@ def uri(secret: str, email: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER)
 
 
-def svg(text: str) -> str:
-    """The QR code as a picture that any page can show."""
+def qr(text: str) -> segno.QRCode:
+    return segno.make_qr(text, error="m")
+
+
+def svg(code: segno.QRCode) -> str:
+    """As a picture that any page can show, if it may show pictures."""
     picture = BytesIO()
-    segno.make(text, error="m").save(picture, kind="svg", xmldecl=False, scale=4, light="#fff")
+    code.save(picture, kind="svg", xmldecl=False, scale=4, light="#fff")
     return picture.getvalue().decode()
+
+
+def rows(code: segno.QRCode) -> list[str]:
+    """As it is, without a margin: a page that takes no markup from elsewhere draws it."""
+    return ["".join("1" if dark else "0" for dark in row) for row in code.matrix]
 
 
 def step_of(secret: str, code: str, now: datetime) -> int | None:

@@ -1,10 +1,14 @@
-// The page of `maestro login --device`. Nothing is kept in the browser but the server's own cookie
-// and, on the way to an identity provider and back, the code.
+// The page of `maestro login --device`, and of every sign-in in a browser that waits for its second
+// step. Nothing is kept in the browser but the server's own cookie and, on the way to an identity
+// provider and back, the code.
 
-import { at, ask, fragment, once, show, tell, whoAmI } from "/pages/pages.js";
+import { at, ask, fragment, once, say, show, tell, whoAmI } from "/pages/pages.js";
+
+const MARGIN = 4; // modules of white that a camera needs around the code
 
 let halfway = "";
 let userCode = "";
+let goal = null; // where a sign-in through an identity provider ends, if not here
 
 function signedIn(user) {
   const where = user.tenant ? `, in ${user.tenant.name}` : "";
@@ -15,7 +19,7 @@ function signedIn(user) {
 async function look() {
   const me = await whoAmI();
   if (me.status === 401) {
-    show(...(halfway ? ["second"] : ["sign-in", "single"]));
+    show("sign-in", "single");
     return;
   }
   if (!me.ok || !me.said.csrf_token) {
@@ -23,6 +27,10 @@ async function look() {
     return;
   }
   signedIn(me.said);
+  if (goal) {
+    location.assign(goal);
+    return;
+  }
   await find();
 }
 
@@ -50,16 +58,54 @@ async function find() {
 async function enter(path, body) {
   const entered = await ask("POST", path, body);
   if (!entered.ok) {
-    tell(entered.said.detail || "That did not work: try again.", "bad");
+    refuse(entered);
     return;
   }
-  if ((entered.said.methods || []).includes("enrol")) {
-    tell("Your organisation asks for a second step, which your account does not have yet. In a terminal, maestro login helps you to set it up.");
+  const { mfa_token, methods, recovery_codes } = entered.said;
+  halfway = mfa_token || "";
+  if (halfway) await second(methods);
+  else if (recovery_codes) keep(recovery_codes);
+  else await look();
+}
+
+// The second step, or how there comes to be one.
+async function second(methods) {
+  if (!methods.includes("enrol")) {
+    show("second");
     return;
   }
-  tell("");
-  halfway = entered.said.mfa_token || "";
-  await look();
+  const begun = await ask("POST", "/auth/login/mfa/enrol", { mfa_token: halfway });
+  if (!begun.ok) {
+    refuse(begun);
+    return;
+  }
+  draw(begun.said.qr_rows);
+  at("secret").textContent = begun.said.secret.match(/.{1,4}/g).join(" ");
+  show("enrol");
+}
+
+// Some refusals leave but another way to go on.
+function refuse({ code, said }) {
+  tell(said.detail || "That did not work: try again.", "bad");
+  if (code === "mfa-active") show("second");
+  if (code !== "mfa-token-invalid" && code !== "sign-in-again") return;
+  halfway = "";
+  show("sign-in", "single");
+}
+
+function draw(rows) {
+  const size = rows.length + 2 * MARGIN;
+  const dark = rows.flatMap((row, y) =>
+    [...row.matchAll(/1+/g)].map((run) => `M${run.index} ${y}h${run[0].length}v1h-${run[0].length}z`));
+  at("qr").setAttribute("viewBox", `-${MARGIN} -${MARGIN} ${size} ${size}`);
+  at("qr").firstElementChild.setAttribute("d", dark.join(""));
+}
+
+function keep(codes) {
+  draw([]);
+  at("secret").textContent = "";
+  at("recovery").textContent = codes.join("\n");
+  show("codes");
 }
 
 async function decide(what, words, kind) {
@@ -82,6 +128,14 @@ at("second").addEventListener("submit", once(async (of, form) => {
   await enter("/auth/login/mfa", { mfa_token: halfway, ...proof });
   form.elements.code.value = "";
 }));
+at("confirm").addEventListener("submit", once(async (of, form) => {
+  await enter("/auth/login/mfa/confirm", { mfa_token: halfway, code: of("code").trim() });
+  form.elements.code.value = "";
+}));
+at("kept").addEventListener("click", once(async () => {
+  at("recovery").textContent = "";
+  await look();
+}));
 at("single").addEventListener("submit", once(async (of) => {
   if (userCode) sessionStorage.setItem("user_code", userCode);
   const path = ["oidc", of("tenant"), of("provider"), "start"].map(encodeURIComponent).join("/");
@@ -96,14 +150,23 @@ at("approve").addEventListener("click", once(() =>
 at("deny").addEventListener("click", once(() =>
   decide("deny", "Denied. The terminal has got nothing.", "")));
 
+// On this server, or nowhere: anybody can make a link up.
+function inside(path) {
+  const found = URL.canParse(path, location.href) ? new URL(path, location.href) : null;
+  return found && found.origin === location.origin ? found.href : null;
+}
+
 function begin() {
   const sent = fragment();
-  if (sent.startsWith("mfa_token=")) halfway = decodeURIComponent(sent.slice("mfa_token=".length));
-  else userCode = sent;
-  userCode = userCode || sessionStorage.getItem("user_code") || "";
+  const parts = new URLSearchParams(sent);
+  halfway = parts.get("mfa_token") || "";
+  goal = halfway && parts.has("next") ? inside(parts.get("next")) : null;
+  userCode = (halfway ? "" : sent) || sessionStorage.getItem("user_code") || "";
   sessionStorage.removeItem("user_code");
+  say(goal ? "Sign in" : "Sign in a terminal");
   tell("");
-  look().catch(() => tell("The server does not answer: reload this page in a moment.", "bad"));
+  const going = halfway ? second((parts.get("methods") || "").split(",")) : look();
+  going.catch(() => tell("The server does not answer: reload this page in a moment.", "bad"));
 }
 
 window.addEventListener("hashchange", begin);

@@ -1,14 +1,9 @@
 // An invitation, taken up by somebody new or by somebody who has an account.
 
-import { at, ask, blame, explain, forgive, fragment, once, show, tell, whoAmI } from "/pages/pages.js";
+import { at, ask, blame, explain, forgive, fragment, once, say, show, tell, whoAmI } from "/pages/pages.js";
 
 const form = at("join");
 let token = "";
-
-function say(words) {
-  document.querySelector("h1").textContent = words;
-  document.title = `${words} - Maestro ML`;
-}
 
 // A name and a new password, or the password of the account that there is.
 function choose(which) {
@@ -49,11 +44,8 @@ async function look() {
 }
 
 function welcome({ mfa_required, methods, mfa_token }) {
-  const enrol = Boolean(mfa_required) && methods.includes("enrol");
-  at("half").hidden = !mfa_required || enrol;
-  at("enrol").hidden = !enrol;
-  at("terminal").hidden = enrol;
-  if (!at("half").hidden) at("go-on").href = `/device#mfa_token=${encodeURIComponent(mfa_token)}`;
+  at("half").hidden = !mfa_required;
+  if (mfa_required) at("go-on").href = `/device#${new URLSearchParams({ mfa_token, methods })}`;
   tell(`You have joined.${mfa_required ? "" : " You are signed in in this browser."}`, "good");
   show("done");
 }

@@ -8,20 +8,26 @@ let running = false;
 export const at = (id) => document.getElementById(id);
 
 // What stands behind the # of the link, which is taken out of the address at once: neither the
-// history nor whoever looks at the screen keeps it. The API takes no longer one.
+// history nor whoever looks at the screen keeps it. No link of ours has a longer one.
 export function fragment() {
-  const sent = location.hash.slice(1, 201);
+  const sent = location.hash.slice(1, 2001);
   history.replaceState(null, "", location.pathname);
   return sent;
 }
 
-// These steps, and no others. The first thing to fill in gets the focus, or else the step itself.
+export function say(words) {
+  document.querySelector("h1").textContent = words;
+  document.title = `${words} - Maestro ML`;
+}
+
+// These steps, and no others. The step gets the focus if it can have it, or else the first thing to
+// fill in.
 export function show(...ids) {
   for (const step of document.querySelectorAll("[data-step]")) step.hidden = !ids.includes(step.id);
   const first = ids.length ? at(ids[0]) : null;
   const input = first && first.querySelector("input:not([readonly], [type=radio], :disabled)");
-  if (input) input.focus();
-  else if (first && first.tabIndex === -1) first.focus();
+  if (first && first.hasAttribute("tabindex")) first.focus();
+  else if (input) input.focus();
 }
 
 export function tell(words, kind = "") {

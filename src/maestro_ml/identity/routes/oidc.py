@@ -1,6 +1,7 @@
 """Signing in through a tenant's identity provider: a browser goes there and comes back."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -9,8 +10,10 @@ from fastapi.responses import RedirectResponse
 from maestro_ml.core.schemas import Slug, Text
 from maestro_ml.core.settings import Settings
 from maestro_ml.identity import single_sign_on
+from maestro_ml.identity.device_signin import PAGE
 from maestro_ml.identity.routes.cookies import set_cookie
 from maestro_ml.identity.runtime import TheIdentity
+from maestro_ml.identity.schemas_mfa import MfaRequired
 from maestro_ml.identity.schemas_sso import SentBack
 from maestro_ml.identity.service.oidc import LIFETIME
 
@@ -58,11 +61,8 @@ async def finish_single_sign_on(
     where the sign-in was meant to end."""
     browser = request.cookies.get(_cookie(identity.settings), "")
     entered, then = await single_sign_on.finish(identity, id, sent, browser)
-    # Whoever has to give a second factor first takes what asks for it along, after the #: the page
-    # goes on with it, and no server or proxy writes it down.
-    halfway = getattr(entered.answer, "mfa_token", None)
-    if halfway is not None:
-        then = f"{then.partition('#')[0]}#mfa_token={halfway}"
+    if isinstance(entered.answer, MfaRequired):
+        then = _second_step(entered.answer, then)
     response = RedirectResponse(then, 303)
     if entered.cookie is not None:
         set_cookie(response, identity.settings, entered.cookie)
@@ -74,6 +74,15 @@ async def finish_single_sign_on(
         samesite="lax",
     )
     return response
+
+
+def _second_step(asked: MfaRequired, then: str) -> str:
+    """The page that asks for it, or has it set up, and goes on from there. What it needs for that
+    stands after the #: no server or proxy writes it down."""
+    sent = {"mfa_token": asked.mfa_token, "methods": ",".join(asked.methods)}
+    if then != PAGE:
+        sent["next"] = then
+    return f"{PAGE}#{urlencode(sent)}"
 
 
 def _cookie(settings: Settings) -> str:

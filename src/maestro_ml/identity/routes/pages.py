@@ -1,12 +1,14 @@
 """The pages that people open by a link: files that call the API, and hold nothing of anybody."""
 
 from functools import cache
+from html import escape
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from maestro_ml.http.problems import UnknownAddress
+from maestro_ml.core.errors import MaestroError
+from maestro_ml.http.problems import UnknownAddress, problem
 from maestro_ml.identity.letters import EMAIL_PAGE, INVITATION_PAGE, PASSWORD_PAGE
 from maestro_ml.identity.runtime import Identity, TheIdentity
 
@@ -50,6 +52,17 @@ async def show_page_file(file: str) -> FileResponse:
     if file not in _FILES:
         raise UnknownAddress
     return FileResponse(_FOLDER / file)
+
+
+def refusal(request: Request, status: int, error: MaestroError) -> Response:
+    """An error where a browser was sent by a link or by another site: a page for who looks at it,
+    and problem details for everybody else."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem(request, status, error)
+    text = _text("refused").format(
+        detail=escape(error.detail), request_id=escape(request.state.request_id)
+    )
+    return HTMLResponse(text, status, headers={"Content-Security-Policy": CSP})
 
 
 def _page(name: str, identity: Identity) -> HTMLResponse:

@@ -85,10 +85,12 @@ async def begin(work: SystemWork, secret: Secret, user_id: UUID, *, proved: bool
     factor.pending_at = work.now
     await work.session.flush()
     uri = totp.uri(key, user.email)
+    code = totp.qr(uri)
     return Enrolment(
         secret=key,
         otpauth_uri=uri,
-        qr_svg=totp.svg(uri),
+        qr_svg=totp.svg(code),
+        qr_rows=totp.rows(code),
         expires_in=int(PENDING.total_seconds()),
     )
 

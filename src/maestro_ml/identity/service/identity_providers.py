@@ -46,6 +46,7 @@ async def create(work: Work, command: IdentityProviderCreate, seal: Seal) -> Ide
         issuer=provider.issuer,
         allowed_domains=provider.allowed_domains,
         group_roles=provider.group_roles,
+        trusts_mfa=provider.trusts_mfa,
     )
     return provider
 
