@@ -11,6 +11,7 @@ from sqlalchemy import select
 from maestro_ml.db.installation import claim_mode
 from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions, open_system_work
+from maestro_ml.identity import runtime
 from maestro_ml.identity.errors import SecretKeyRefused
 from maestro_ml.identity.models import KeyState, SigningKey
 from maestro_ml.identity.service import signing_keys
@@ -66,6 +67,21 @@ async def test_a_stolen_key_is_worth_nothing_at_once(server: SignInServer) -> No
     assert (await server.me(made["access_token"])).status_code == 401
     pair = (await server.post("refresh", {"refresh_token": made["refresh_token"]})).json()
     assert (await server.me(pair["access_token"])).status_code == 200
+
+
+async def test_another_process_soon_hears_that_a_key_was_stolen(
+    server: SignInServer, sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "RELOAD_AFTER", timedelta(milliseconds=50))
+    async with a_signin_server(sessions, tmp_path) as other:
+        token = (await server.register())["access_token"]
+        assert (await other.me(token)).status_code == 200
+        await rotate(server, timedelta(0))
+        for _ in range(200):  # no longer than the other process takes to look
+            if (await other.me(token)).status_code == 401:
+                break
+            await asyncio.sleep(0.05)
+        assert (await other.me(token)).status_code == 401
 
 
 async def test_ten_rotations_refuse_no_valid_token(server: SignInServer) -> None:

@@ -18,6 +18,7 @@ from maestro_ml.db.tenants import SYSTEM
 from maestro_ml.db.work import Sessions, open_system_work
 from maestro_ml.identity import attempts, tokens
 from maestro_ml.identity.models import User
+from maestro_ml.identity.signin import REGISTRATIONS
 from maestro_ml.limits.guard import LOOKUPS_PER_ADDRESS, PER_ADDRESS
 from maestro_ml.limits.models import RateCounter
 from support.databases import REDIS
@@ -223,6 +224,23 @@ async def test_an_address_learns_five_times_an_hour_who_has_an_account(
     assert (unknown.status_code, unknown.content) == (429, again.content)
     server.clock.move(minutes=12)
     assert (await server.post("register", a_registration())).status_code == 201
+
+
+async def test_one_address_opens_twenty_accounts_an_hour(server: SignInServer) -> None:
+    hashed = server.identity.passwords.hashed
+    weak = [await server.post("register", a_registration(password="x")) for _ in range(5)]
+    assert {answer.status_code for answer in weak} == {422}
+    answers = await asyncio.gather(
+        *(server.post("register", a_registration()) for _ in range(REGISTRATIONS.most + 5))
+    )
+    done = Counter(answer.status_code for answer in answers)
+    assert done == {201: REGISTRATIONS.most, 429: 5}
+    assert server.identity.passwords.hashed - hashed == REGISTRATIONS.most
+    elsewhere = await from_elsewhere(server, "register", a_registration())
+    assert elsewhere.status_code == 201
+    server.clock.move(seconds=REGISTRATIONS.step)
+    assert (await server.post("register", a_registration())).status_code == 201
+    assert (await server.post("register", a_registration())).status_code == 429
 
 
 async def test_made_up_refresh_tokens_are_slowed_and_good_ones_are_not(

@@ -12,6 +12,7 @@ import pytest
 from fastapi import Request
 from sqlalchemy import update
 
+from maestro_ml.audit.service import VERIFY
 from maestro_ml.core.access import Access, Role
 from maestro_ml.core.errors import Unauthenticated
 from maestro_ml.core.ids import new_id
@@ -196,6 +197,20 @@ async def test_a_private_projects_jobs_are_hidden(
     nobodys = await api(who, method, f"{J}/{new_id()}{path}")
     assert (theirs.status_code, theirs.content) == (404, nobodys.content)
     assert await listed(api, who) == []
+
+
+@pytest.mark.parametrize(("method", "path"), DOORS)
+@pytest.mark.parametrize("who", ["viewer", "member", "maintainer"])
+async def test_what_an_audit_found_is_hidden_from_who_may_not_read_it(
+    api: Api, sessions: Sessions, who: str, method: str, path: str
+) -> None:
+    id = await queued(sessions, VERIFY)
+    theirs = await api(who, method, f"{J}/{id}{path}")
+    nobodys = await api(who, method, f"{J}/{new_id()}{path}")
+    assert (theirs.status_code, theirs.content) == (404, nobodys.content)
+    assert await listed(api, who) == await listed(api, who, kind=VERIFY) == []
+    assert await listed(api, "admin") == await listed(api, "admin", kind=VERIFY) == [id]
+    assert (await api.ok("admin", "POST", f"{J}/{id}/cancel"))["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(("method", "path"), DOORS)

@@ -220,6 +220,28 @@ async def test_one_tenants_single_sign_on_says_nothing_in_another(
     await server.ok(token, "POST", "/auth/switch", {"tenant": "default"})
 
 
+async def test_single_sign_on_names_no_other_tenant_that_asks_for_a_second_factor(
+    server: People, ada: Somebody, sessions: Sessions
+) -> None:
+    await ada.enables()
+    await policy(sessions, ACME, mfa_required=True)
+    async with open_system_work(sessions, clock=server.clock) as work:
+        user = await work.session.get_one(User, UUID(ada.id))
+        amr = ("oidc", "mfa")
+        entered = await enter(work, server.identity, user, DEFAULT_TENANT_ID, web=False, amr=amr)
+    token = entered.answer.model_dump()["access_token"]
+    assert (await server.ok(ada.token, "GET", "/auth/mfa"))["required_by"] == ["acme"]
+    assert (await server.ok(token, "GET", "/auth/mfa"))["required_by"] == []
+    body = {"current_password": ada.password, "code": ada.next_code()}
+    known = await server.refused(409, ada.token, "POST", "/auth/mfa/disable", body)
+    unknown = await server.refused(409, token, "POST", "/auth/mfa/disable", body)
+    assert (known["tenants"], unknown["tenants"]) == (["acme"], [])
+    assert "acme" in known["detail"]
+    assert "acme" not in str(unknown)
+    await policy(sessions, DEFAULT_TENANT_ID, mfa_required=True)
+    assert (await server.ok(token, "GET", "/auth/mfa"))["required_by"] == ["default"]
+
+
 async def test_going_to_and_fro_makes_no_session_longer(server: People, ada: Somebody) -> None:
     (mine,) = await listed(server, ada.token)
     token, refresh = ada.token, ada.refresh

@@ -8,16 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from maestro_ml.core.access import Role
+from maestro_ml.core.access import Access, Role
 from maestro_ml.db.tenants import SYSTEM
-from maestro_ml.db.work import Sessions, open_system_work
+from maestro_ml.db.work import Sessions, open_system_work, open_work
+from maestro_ml.identity import handlers
 from maestro_ml.identity.models import User
-from maestro_ml.identity.service import setup
+from maestro_ml.identity.service import accounts, setup, unclaimed
+from maestro_ml.jobs.service import enqueue
+from maestro_ml.jobs.worker import Worker
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID, Tenant
 from support.live import a_password
 from support.people import People, a_people_server
 from support.recovery import audited, login
 from support.signin import a_registration
+from support.world import ACME
 
 REGISTER, VERIFY = "/auth/register", "/auth/email/verify"
 
@@ -113,6 +117,56 @@ async def test_a_link_for_a_new_password_proves_the_address_too(people: People) 
     body = {"token": await people.link_token("password.forgot"), "new_password": a_password()}
     await people.ok(None, "POST", "/auth/password/reset", body)
     assert await enter(people, ada, password=body["new_password"]) == (200, "")
+
+
+async def seats(sessions: Sessions) -> int:
+    async with sessions.begin(SYSTEM, read_only=True) as session:
+        return (await session.get_one(Tenant, DEFAULT_TENANT_ID)).n_users
+
+
+async def prune(people: People, sessions: Sessions) -> None:
+    async with open_work(sessions, Access.system(DEFAULT_TENANT_ID), clock=people.clock) as work:
+        await enqueue(work, "identity.prune", {})
+    worker = Worker(sessions, {"identity.prune": handlers.prune}, clock=people.clock)
+    assert await worker.run_one()
+
+
+async def test_an_address_that_is_not_proved_within_a_week_gives_its_seat_back(
+    people: People, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unclaimed, "BATCH", 2)
+    before = await seats(sessions)
+    bob = await register(people)
+    await people.ok(None, "POST", VERIFY, {"token": await people.link_token("email.verify")})
+    cleo, *others = [await register(people) for _ in range(4)]
+    async with open_system_work(sessions, clock=people.clock) as work:
+        found = await accounts.find(work, cleo["email"])
+        assert found is not None
+        await accounts.join(work, await work.session.get_one(User, found.id), ACME, Role.VIEWER)
+    people.clock.move(days=6)
+    await prune(people, sessions)
+    assert await seats(sessions) == before + 5
+    people.clock.move(days=1, seconds=1)
+    await prune(people, sessions)
+    assert await seats(sessions) == before + 2
+    assert (await audited(sessions)).count("user.forgotten") == 3
+    assert await enter(people, others[0]) == (401, "wrong-credentials")
+    assert await enter(people, cleo) == (403, "email-unverified")
+    assert await enter(people, bob) == (200, "")
+    await register(people, email=others[0]["email"])
+    assert await seats(sessions) == before + 3
+
+
+async def test_who_signed_in_before_addresses_had_to_be_proved_stays(
+    people: People, sessions: Sessions
+) -> None:
+    ada = await register(people)
+    async with sessions.begin(SYSTEM) as session:
+        mine = update(User).where(User.email == ada["email"])
+        await session.execute(mine.values(last_login_at=people.clock()))
+    people.clock.move(days=8)
+    await prune(people, sessions)
+    assert await enter(people, ada) == (403, "email-unverified")
 
 
 async def test_whoever_accepts_an_invitation_is_in_and_proves_the_address_then(

@@ -30,6 +30,7 @@ from support.databases import REDIS
 from support.races import AT_ONCE, EACH, race, rounds
 from support.servers import a_redis
 from support.signin import MovingClock
+from support.world import ACME, OTHER
 
 NOW = 1_800_000_000.25
 TEN_A_MINUTE = Rate(10, 60)
@@ -281,21 +282,35 @@ def test_an_ipv6_network_counts_as_one_address(ip: str | None, counts_as: str | 
 
 def test_of_what_stays_open_each_and_all_have_so_many() -> None:
     streams = Openings(each=2, most=3)
-    with streams.one_of("a"), streams.one_of("a"):
-        with pytest.raises(TooManyStreams, match="You have 2"), streams.one_of("a"):
+    with streams.one_of("a", ACME), streams.one_of("a", ACME):
+        with pytest.raises(TooManyStreams, match="You have 2"), streams.one_of("a", ACME):
             pass
-        held = streams.one_of("b")
-        with held, pytest.raises(TooManyStreams, match="This server has 3"), streams.one_of("c"):
+        with (
+            streams.one_of("b", ACME),
+            pytest.raises(TooManyStreams, match="This server has 3"),
+            streams.one_of("c", ACME),
+        ):
             pass
-        with streams.one_of("c"):
+        with streams.one_of("c", ACME):
             pass
-    with streams.one_of("a"), streams.one_of("a"):
+    with streams.one_of("a", ACME), streams.one_of("a", ACME):
+        pass
+
+
+def test_one_tenants_people_leave_streams_to_others() -> None:
+    streams = Openings(tenant=2)
+    with streams.one_of("a", ACME), streams.one_of("b", ACME):
+        with pytest.raises(TooManyStreams, match="Your tenant has 2"), streams.one_of("c", ACME):
+            pass
+        with streams.one_of("a", OTHER):
+            pass
+    with streams.one_of("c", ACME):
         pass
 
 
 def test_a_place_is_given_back_when_the_stream_breaks() -> None:
     streams = Openings(each=1)
-    with pytest.raises(RuntimeError), streams.one_of("a"):
+    with pytest.raises(RuntimeError), streams.one_of("a", ACME):
         raise RuntimeError
-    with streams.one_of("a"):
+    with streams.one_of("a", ACME):
         pass

@@ -79,7 +79,10 @@ def rotate_keys(
     ] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Dev mode's own data folder.")] = False,
     stolen: Annotated[
-        bool, typer.Option("--stolen", help="The old key is known to others: end its tokens now.")
+        bool,
+        typer.Option(
+            "--stolen", help="The old key is known to others: end its tokens within ten seconds."
+        ),
     ] = False,
     yes: Yes = False,
 ) -> None:

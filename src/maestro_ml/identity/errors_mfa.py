@@ -79,8 +79,9 @@ class MfaKept(Conflict):
     code = "mfa-kept"
 
     def __init__(self, tenants: list[str]) -> None:
+        named = ", ".join(tenants) or "another tenant"
         super().__init__(
-            f"A second factor is required by {', '.join(tenants)}, where you are a member. "
+            f"A second factor is required by {named}, where you are a member. "
             "You can put another in its place.",
             tenants=tenants,
         )

@@ -14,7 +14,7 @@ from maestro_ml.identity.models import (
     RefreshToken,
     Session,
 )
-from maestro_ml.identity.service import password_changes
+from maestro_ml.identity.service import password_changes, unclaimed
 from maestro_ml.jobs.context import JobContext
 from maestro_ml.limits import counters
 
@@ -24,13 +24,18 @@ KEPT = timedelta(days=30)  # ended sessions, for whoever looks into what happene
 
 async def prune(job: JobContext) -> None:
     """Forget sessions that ended more than 30 days ago, with their refresh tokens, sign-ins that
-    never got further than the password, and mailed links."""
+    never got further than the password, mailed links, and accounts of the default tenant whose
+    address was not proved within seven days."""
     before = job.clock() - KEPT
     count = 0
     for dead in (Session.expires_at < before, Session.revoked_at < before):  # an index for each
         count += await pruning.prune(job.open_system_work, Session, dead)
     for kind in (RefreshToken, MfaChallenge, AccountToken):
         await pruning.prune(job.open_system_work, kind, kind.expires_at < before)
+    while True:
+        async with job.open_system_work() as work:
+            if not await unclaimed.forget(work):
+                break
     log.info("identity.pruned", sessions=count)  # not in the result, which one tenant can read
 
 

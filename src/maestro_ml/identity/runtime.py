@@ -1,8 +1,10 @@
 """What identity keeps for as long as the server runs, and how a request becomes a caller."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -29,7 +31,7 @@ from maestro_ml.outbound.client import Outbound
 
 log = structlog.get_logger()
 RELOAD_AFTER = timedelta(seconds=10)
-FLUSH_SECONDS = 60.0
+RELOADS = 6  # to one time that is written down what was used
 
 
 class Identity:
@@ -82,7 +84,7 @@ class Identity:
             self._keeping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._keeping
-            await self._tidy()
+            await self._tidy(self.flush)
         await self.revocations.settled()
         await self.redis.close()
         await self.limits.close()
@@ -213,15 +215,17 @@ class Identity:
             return None
 
     async def _keep(self) -> None:
-        """Once a minute: what was used is written down, and the keys are read again."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await self._tidy()
+        """The keys are read every ten seconds: one that was stolen is trusted for no longer, in
+        whichever process it is taken back. Once a minute, what was used is written down."""
+        for turn in count(1):
+            await asyncio.sleep(RELOAD_AFTER.total_seconds())
+            await self._tidy(self.reload_keys)
+            if turn % RELOADS == 0:
+                await self._tidy(self.flush)
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, deed: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self.flush()
-            await self.fresh_keys()
+            await deed()
         except MaestroError as failed:
             log.warning("identity.keeping_failed", reason=failed.code)
         except Exception:  # a loop like the worker's: it outlives its own mistakes

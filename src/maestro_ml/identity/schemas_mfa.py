@@ -104,7 +104,9 @@ class MfaState(View):
     enabled: bool
     since: datetime | None
     recovery_codes_left: int
-    required_by: list[str] = Field(description="Slugs of your tenants that ask for it.")
+    required_by: list[str] = Field(
+        description="Slugs of your tenants that ask for it; by single sign-on, of this one."
+    )
 
 
 class SignedInEnrolled(SignedIn, RecoveryCodes):

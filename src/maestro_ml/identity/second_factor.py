@@ -19,7 +19,6 @@ from maestro_ml.identity.entering import Entered, enter
 from maestro_ml.identity.errors import PasswordRefused, WrongPassword
 from maestro_ml.identity.errors_mfa import (
     MfaInactive,
-    MfaKept,
     MfaTokenInvalid,
     SignInAgain,
     WrongCode,
@@ -193,8 +192,8 @@ async def disable(identity: Identity, access: Access, command: Disable) -> None:
     """
     access.require(Permission.MFA_WRITE)
     await _need_factor(identity, access)
-    async with open_system_work(identity.sessions, read_only=True) as work:
-        _check_not_required(await factors.required_by(work, access.actor_id))
+    async with open_account_work(identity.sessions, access, read_only=True) as work:
+        await factors.check_not_required(work)
     await _prove_person(identity, access, command.current_password)
     least = identity.passwords.min_length
     if command.current_password is not None and len(normal(command.current_password)) < least:
@@ -206,7 +205,7 @@ async def disable(identity: Identity, access: Access, command: Disable) -> None:
     await _spend(identity, access, command)
     async with open_account_work(identity.sessions, access, clock=identity.clock) as work:
         await sessions.hold(work)
-        _check_not_required(await factors.required_by(work, access.actor_id))
+        await factors.check_not_required(work)
         if not await factors.remove(work, access.actor_id):
             raise MfaInactive
         await _changed(work, identity, access, "mfa.disabled")
@@ -328,11 +327,6 @@ async def _need_factor(identity: Identity, access: Access) -> None:
     async with open_system_work(identity.sessions, read_only=True) as work:
         if not await factors.has_factor(work, access.actor_id):
             raise MfaInactive
-
-
-def _check_not_required(tenants: list[str]) -> None:
-    if tenants:
-        raise MfaKept(tenants)
 
 
 async def _changed(work: SystemWork, identity: Identity, access: Access, action: str) -> None:

@@ -36,6 +36,7 @@ from maestro_ml.tenancy.models import DEFAULT_TENANT_ID, Tenant, TenantStatus
 
 MAILS = Rate(3, 60 * 60)  # to an address
 EMAIL_TAKEN = Rate(5, 60 * 60)  # for each client address: who has an account is nobody's business
+REGISTRATIONS = Rate(20, 60 * 60)  # for each client address: nobody fills a tenant by themselves
 log = structlog.get_logger()
 
 
@@ -59,7 +60,8 @@ async def register(identity: Identity, command: Register, *, web: bool = False) 
         PasswordRefused: the password breaks a rule.
         EmailTaken: the address has an account.
         QuotaExceeded: the tenant is full.
-        TooManyAttempts: this caller was told of enough addresses that have an account.
+        TooManyAttempts: this caller was told of enough addresses that have an account, or has
+            opened enough of them.
     """
     _check_open(registration(identity.settings))
     async with identity.limits.told("email-taken", EMAIL_TAKEN):
@@ -85,6 +87,7 @@ async def _register(identity: Identity, command: Register, *, web: bool) -> Ente
         tenancy.check_user_seat(tenant)  # or a full tenant would tell the known from the new
     elif taken is not None:
         raise EmailTaken
+    await identity.limits.wrong("registration", REGISTRATIONS)
     hashed = await identity.passwords.hash(command.password)
     may_mail = verify and await _may_mail(identity, command.email)
     if verify:

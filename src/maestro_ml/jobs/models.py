@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from maestro_ml.core.access import Permission
 from maestro_ml.db.base import Row, TenantOwned, same_tenant
 
 
@@ -30,6 +31,8 @@ PLATFORM = frozenset(
         *("jobs.prune", "limits.prune", "mail.deliver", "mail.prune", "storage.sweep"),
     }
 )
+# What these find is for fewer than jobs are: beside what is asked of every job, this is.
+ASKS = {"audit.verify": Permission.AUDIT_READ}
 
 
 class Job(TenantOwned, Row, kw_only=True):

@@ -70,10 +70,11 @@ async def watch_job(
     runtime: Running, caller: Caller, request: Request, id: UUID
 ) -> StreamingResponse:
     """Follow a job as server-sent events: one with the whole job for each change, until it ends.
-    The stream closes when you may no longer see it. You may have ten open at a time."""
+    The stream closes when you may no longer see it. You may have ten open at a time,
+    and your tenant fifty."""
     first = await _look(runtime, caller, id)
     return _Stream(
-        runtime.streams.one_of(caller.actor_id),
+        runtime.streams.one_of(caller.actor_id, caller.tenant_id),
         _events(runtime, request, id, first),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},

@@ -18,7 +18,7 @@ from maestro_ml.db.paging import page_of
 from maestro_ml.db.upsert import insert_or_ignore
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.errors import JobEnded, JobNotFound
-from maestro_ml.jobs.models import ENDED, PLATFORM, Job, JobState
+from maestro_ml.jobs.models import ASKS, ENDED, PLATFORM, Job, JobState
 from maestro_ml.jobs.schemas import JobFilter
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
@@ -130,7 +130,7 @@ async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Jo
         Invalid: the cursor is not one of this list.
     """
     work.require(Permission.JOB_READ)
-    query = select(Job).where(Job.kind.not_in(PLATFORM))
+    query = select(Job).where(Job.kind.not_in(_hidden(work)))
     for column, value in (
         (Job.state, wanted.state),
         (Job.kind, wanted.kind),
@@ -144,7 +144,8 @@ async def search(work: Work, wanted: JobFilter, request: PageRequest) -> Page[Jo
 async def get(work: Work, id: UUID) -> Job:
     """Read one. What the caller may not see is reported as missing."""
     job = await work.session.get(Job, id)
-    if job is None or job.kind in PLATFORM or not work.allows(Permission.JOB_READ, job.project_id):
+    hidden = _hidden(work)
+    if job is None or job.kind in hidden or not work.allows(Permission.JOB_READ, job.project_id):
         raise JobNotFound
     return job
 
@@ -157,7 +158,8 @@ async def cancel(work: Work, id: UUID) -> Job:
         JobEnded: it has ended.
     """
     job = await work.session.get(Job, id, with_for_update=True)
-    if job is None or job.kind in PLATFORM or not work.allows(Permission.JOB_READ, job.project_id):
+    hidden = _hidden(work)
+    if job is None or job.kind in hidden or not work.allows(Permission.JOB_READ, job.project_id):
         raise JobNotFound
     work.require(Permission.JOB_CANCEL, job.project_id)
     if job.state in ENDED:
@@ -169,6 +171,11 @@ async def cancel(work: Work, id: UUID) -> Job:
         job.state, job.finished_at, job.dedup_key = JobState.CANCELLED, work.now, None
     await work.session.flush()
     return job
+
+
+def _hidden(work: Work) -> frozenset[str]:
+    """The kinds of job that the caller sees none of."""
+    return PLATFORM | {kind for kind, asked in ASKS.items() if not work.allows(asked)}
 
 
 def _values(job: Job) -> dict[str, Any]:

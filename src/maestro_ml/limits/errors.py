@@ -10,8 +10,9 @@ def whole_seconds(wait: float) -> int:
 
 
 class TooManyAttempts(TooMany):
-    """Too many wrong attempts from one address, for one account or on the whole server. During
-    the wait nothing is tried, so right and wrong ones read the same."""
+    """Too many wrong attempts from one address, for one account or on the whole server, or too many
+    registrations from one address. During the wait nothing is tried, so right and wrong ones read
+    the same."""
 
     code = "too-many-attempts"
 
@@ -52,7 +53,7 @@ class RequestsExceeded(TooMany):
 
 
 class TooManyStreams(TooMany):
-    """Event streams stay open, so a caller, and a server, may have only so many."""
+    """Event streams stay open, so a caller, a tenant and a server may have only so many."""
 
     code = "too-many-streams"
 

@@ -11,10 +11,11 @@ from maestro_ml.core.access import Permission
 from maestro_ml.db.base import UtcDateTime
 from maestro_ml.db.work import AccountWork, SystemWork
 from maestro_ml.identity import totp
-from maestro_ml.identity.errors_mfa import MfaActive, MfaNotBegun, TooManyCodes
+from maestro_ml.identity.errors_mfa import MfaActive, MfaKept, MfaNotBegun, TooManyCodes
 from maestro_ml.identity.models import Membership, RecoveryCode, Session, TotpFactor, User
 from maestro_ml.identity.schemas_mfa import Enrolment, MfaState
 from maestro_ml.identity.secret import Secret
+from maestro_ml.identity.service import sessions
 from maestro_ml.tenancy.models import Tenant, TenantStatus
 
 PENDING = timedelta(minutes=15)  # from the secret to its first code
@@ -29,20 +30,36 @@ async def has_factor(work: SystemWork, user_id: UUID) -> bool:
     return await work.session.scalar(query) is not None
 
 
-async def required_by(work: SystemWork, user_id: UUID) -> list[str]:
-    """The slugs of their tenants that ask for a second factor."""
+async def required_by(work: AccountWork) -> list[str]:
+    """The slugs of the caller's tenants that ask for a second factor, as far as the session may
+    know of them."""
+    work.require(Permission.MFA_READ)
+    only = await sessions.confined_to(work)
+    return [slug for id, slug in await _asking(work) if only in {None, id}]
+
+
+async def check_not_required(work: AccountWork) -> None:
+    """Raises:
+    MfaKept: a tenant of the caller's asks for it, whether or not the session may know which.
+    """
+    work.require(Permission.MFA_READ)
+    if await _asking(work):
+        raise MfaKept(await required_by(work))
+
+
+async def _asking(work: AccountWork) -> list[tuple[UUID, str]]:
     query = (
-        select(Tenant.slug)
+        select(Tenant.id, Tenant.slug)
         .join(Membership, Membership.tenant_id == Tenant.id)
         .where(
-            Membership.user_id == user_id,
+            Membership.user_id == work.access.actor_id,
             Membership.active,
             Tenant.mfa_required,
             Tenant.status == TenantStatus.ACTIVE,
         )
         .order_by(Tenant.slug)
     )
-    return list(await work.session.scalars(query))
+    return [(id, slug) for id, slug in await work.session.execute(query)]
 
 
 async def codes_left(work: SystemWork, user_id: UUID) -> int:
@@ -62,7 +79,7 @@ async def state(work: AccountWork) -> MfaState:
         enabled=enabled,
         since=factor.confirmed_at if factor and enabled else None,
         recovery_codes_left=await codes_left(work, mine),
-        required_by=await required_by(work, mine),
+        required_by=await required_by(work),
     )
 
 

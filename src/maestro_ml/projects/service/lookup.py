@@ -5,11 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import case, select
 
-from maestro_ml.core.access import Permission
+from maestro_ml.core.access import ActorKind, Permission, Role
+from maestro_ml.core.errors import Forbidden
 from maestro_ml.db.among import among
 from maestro_ml.db.work import Work
+from maestro_ml.identity.models import Membership
 from maestro_ml.projects.errors import DefaultProjectGone, NoProject, ProjectNotFound
-from maestro_ml.projects.models import Project
+from maestro_ml.projects.models import Project, ProjectMember
 
 _SLUG = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])")
 
@@ -23,13 +25,54 @@ async def get(work: Work, id: UUID) -> Project:
 
 
 async def hold(work: Work, id: UUID) -> Project:
-    """Read one that nobody else changes until this work ends. Runs may still be added to it."""
+    """Read one that nobody else changes until this work ends, nor the caller's role in its tenant
+    or team. Runs may still be added to it.
+
+    Raises:
+        Forbidden, ProjectNotFound: as `keep_place` and `check_team`.
+    """
+    await keep_place(work)
     project = await work.session.get(
         Project, id, with_for_update={"key_share": True}, populate_existing=True
     )
     if project is None or not work.allows(Permission.PROJECT_READ, id):
         raise ProjectNotFound
+    await check_team(work, id)
     return project
+
+
+async def keep_place(work: Work) -> None:
+    """Nobody lowers the caller's role in the tenant before this unit of work ends. Who asks is read
+    when a request begins, and a write may have waited behind the one that did. Asked before
+    anything else is locked (decision 0008).
+
+    Raises:
+        Forbidden: somebody has.
+    """
+    work.require(Permission.PROJECT_READ)
+    if work.access.kind is ActorKind.SYSTEM:
+        return
+    mine = select(Membership.role).where(
+        Membership.user_id == work.access.actor_id, Membership.active
+    )
+    if _lower(await work.session.scalar(mine.with_for_update(read=True)), work.access.role):
+        raise Forbidden("Your role in this tenant was a higher one until a moment ago.")
+
+
+async def check_team(work: Work, id: UUID) -> None:
+    """The same for their role in the project's team. By now the project is held, and nobody
+    changes its team.
+
+    Raises:
+        ProjectNotFound: somebody has.
+    """
+    work.require(Permission.PROJECT_READ, id)
+    mine = select(ProjectMember.role).where(
+        ProjectMember.project_id == id, ProjectMember.user_id == work.access.actor_id
+    )
+    known = work.access.project_roles.get(id)
+    if known is not None and _lower(await work.session.scalar(mine), known):
+        raise ProjectNotFound
 
 
 async def stay(work: Work, id: UUID) -> Project:
@@ -84,6 +127,10 @@ async def default_project(work: Work) -> Project:
     if project is None:
         raise NoProject
     return project
+
+
+def _lower(role: Role | None, known: Role | None) -> bool:
+    return role is None or known is None or role.rank < known.rank
 
 
 def _as_id(text: str) -> UUID | None:

@@ -22,7 +22,7 @@ from maestro_ml.projects.errors import (
 )
 from maestro_ml.projects.models import Project, ProjectMember, Visibility
 from maestro_ml.projects.schemas import ProjectChange, ProjectCreate, ProjectFilter, ProjectOrder
-from maestro_ml.projects.service.lookup import get, hold
+from maestro_ml.projects.service.lookup import check_team, get, hold, keep_place
 from maestro_ml.projects.service.teams import keep_maintained
 from maestro_ml.projects.slugs import first_free, slug_from
 from maestro_ml.tenancy.service import give_back_project_slot, take_project_slot
@@ -47,6 +47,7 @@ async def create(work: Work, command: ProjectCreate) -> Project:
     work.require(Permission.PROJECT_CREATE)
     values = _columns(command.model_dump(exclude={"slug", "visibility"}))
     _fit(values)
+    await keep_place(work)
     # It also makes the creates of a tenant queue up, so that a slug found free stays free.
     await take_project_slot(work)
     slug = await _free_slug(work, command)
@@ -166,11 +167,13 @@ async def delete_empty(
 
 async def _seize(work: Work, id: UUID) -> Project:
     """One that nobody adds to any more. Who comes second finds nothing."""
+    await keep_place(work)
     # The tenant's counter before the project's row, as in create.
     await give_back_project_slot(work)
     project = await work.session.get(Project, id, with_for_update=True, populate_existing=True)
     if project is None:
         raise ProjectNotFound
+    await check_team(work, id)
     return project
 
 
