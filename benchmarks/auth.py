@@ -39,6 +39,8 @@ PASSWORD = "four words of one benchmark"
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 ROUNDS, SECONDS = 4, 4.0
 SIGNING_IN = 2 * SLOTS  # clients, so that no slot waits for one
+# So many that none has the twenty sessions at which each sign-in ends another.
+PEOPLE = 400
 GUESSERS = 50
 READS_PER_SECOND = 20.0
 REFRESHING = 4
@@ -75,7 +77,7 @@ def measure(kind: str) -> dict[str, Any]:
     with database(kind) as data:
         with maestro(data):
             pass  # the first start makes the schema
-        keys = asyncio.run(seed(data.url, tenants=1, projects=50)).keys
+        keys = asyncio.run(seed(data.url, tenants=1, projects=50, people=PEOPLE)).keys
         asyncio.run(_give_password(data.url))
         with maestro(data) as server:
             done: dict[str, Any] = _logins(server)
@@ -95,7 +97,7 @@ async def _give_password(url: str) -> None:
 def _logins(server: Server) -> dict[str, float]:
     """In turns with threads that do nothing but hash. What the clients' process took of the cores
     is taken off the limit: it stands for people's own machines."""
-    people = [f"person{n}@tenant0.test" for n in range(20)]
+    people = [f"person{n}@tenant0.test" for n in range(PEOPLE)]
     bodies = cycle([post(LOGIN, {"email": email, "password": PASSWORD}) for email in people])
     clients = [Client(lambda: next(bodies))] * SIGNING_IN
     closed_loop(server.port, clients, seconds=1)
