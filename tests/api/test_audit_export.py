@@ -168,7 +168,10 @@ async def test_who_is_no_admin_any_more_gets_no_further_page(
             "raw_path": b"/api/v1/audit-events/export",
             "root_path": "",
             "query_string": b"format=jsonl&target_type=thing",
-            "headers": [(b"host", b"test"), (b"authorization", f"Bearer {token}".encode())],
+            "headers": [
+                (b"host", b"127.0.0.1:8000"),
+                (b"authorization", f"Bearer {token}".encode()),
+            ],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8000),
         },

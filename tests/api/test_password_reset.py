@@ -90,9 +90,9 @@ async def test_what_an_admin_starts_is_not_said_to_be_its_owners_doing(
 
 
 async def test_the_link_leads_where_the_settings_say(people: People) -> None:
+    """Nor does any other header; another Host is not answered at all (`test_hosts`)."""
     ada = await a_person(people)
     lies = {
-        "Host": "evil.test",
         "X_Forwarded_Host": "evil.test",
         "Origin": "https://evil.test",
         "Forwarded": "host=evil.test",

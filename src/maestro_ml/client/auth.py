@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from maestro_ml.client.errors import MaestroClientError, MfaRequired
 from maestro_ml.client.mfa import proof_of
-from maestro_ml.client.paging import pages
+from maestro_ml.client.paging import whole
 from maestro_ml.client.transport import Transport
 from maestro_ml.client.views import Challenge, Enrolment, Me, SignIn, Tenant
 
@@ -86,7 +86,7 @@ class Auth:
 
     def tenants(self) -> Iterator[Tenant]:
         """The tenants that the caller is a member of. Needs a session."""
-        return pages(self._transport, "/auth/tenants", Tenant)
+        return whole(self._transport, "/auth/tenants", Tenant)
 
     def setup(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from maestro_ml.client.paging import pages
+from maestro_ml.client.paging import whole
 from maestro_ml.client.transport import Transport, segment
 from maestro_ml.client.views import Session
 
@@ -14,7 +14,7 @@ class Sessions:
 
     def list(self) -> Iterator[Session]:
         """The caller's own, the newest first."""
-        return pages(self._transport, "/auth/sessions", Session)
+        return whole(self._transport, "/auth/sessions", Session)
 
     def end(self, id: UUID | str) -> None:
         """End one: its device is refused from the next request on."""
