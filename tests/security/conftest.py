@@ -45,11 +45,13 @@ async def truth(live: LiveServer) -> AsyncIterator[Sessions]:
 
 @pytest.fixture(scope="session")
 def cast(live: LiveServer) -> Cast:
-    """Where as many may register as tests want."""
+    """Where as many may be as tests want, in each tenant."""
     cast = a_cast(live)
     with cast.client("root") as root:
-        here = ok(root.get("/tenants/current"))["id"]
-        ok(root.patch(f"/tenants/{here}", json={"limits": {"max_users": 10_000}}))
+        for name in ("root", "adminA", "adminB"):
+            with cast.client(name) as admin:
+                id = ok(admin.get("/tenants/current"))["id"]
+            ok(root.patch(f"/tenants/{id}", json={"limits": {"max_users": 10_000}}))
     return cast
 
 
