@@ -25,11 +25,13 @@ CHANGE = Prepared(
 )
 
 
+# SQLite knows no such thing: these are not asked there at all.
+on_postgres = pytest.mark.parametrize("databases", ["postgresql"], indirect=True, scope="session")
+
+
 @pytest.fixture
 async def standby(database: str) -> AsyncIterator[Sessions]:
     url = make_url(database)
-    if url.get_backend_name() == "sqlite":
-        pytest.skip("SQLite has none")
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(plain)
     name = f'"{url.database}"'
@@ -41,6 +43,7 @@ async def standby(database: str) -> AsyncIterator[Sessions]:
     await connection.close()
 
 
+@on_postgres
 async def test_who_wants_to_change_something_is_told_to_try_again(standby: Sessions) -> None:
     """As where the database does not answer: it is no bug, and passes."""
     with pytest.raises(Unavailable):
@@ -54,6 +57,7 @@ async def test_who_wants_to_change_something_is_told_to_try_again(standby: Sessi
         await standby.hot.write(caller(), utc_now(), change)
 
 
+@on_postgres
 async def test_reading_goes_on(standby: Sessions) -> None:
     async with open_work(standby, caller(), read_only=True) as work:
         assert (await work.session.scalars(select(Job))).all() == []
