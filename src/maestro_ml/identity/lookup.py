@@ -71,23 +71,17 @@ def alive() -> tuple[ColumnElement[bool], ...]:
     )
 
 
+_WHO = (User.id, User.kind, User.platform_admin)
+_WHERE = (
+    *(Membership.tenant_id, Membership.role, Tenant.max_requests_per_minute),
+    *(_TEAM.c.project_id, _TEAM.c.role),
+)
 _IN_TEAM = and_(_TEAM.c.tenant_id == Membership.tenant_id, _TEAM.c.user_id == Membership.user_id)
 
 
 def _of_session(which: ColumnElement[bool]) -> Prepared:
     return Prepared(
-        select(
-            User.id,
-            User.kind,
-            User.platform_admin,
-            Session.id,
-            Session.kind,
-            Membership.tenant_id,
-            Membership.role,
-            Tenant.max_requests_per_minute,
-            _TEAM.c.project_id,
-            _TEAM.c.role,
-        )
+        select(*_WHO, Session.id, Session.kind, *_WHERE)
         .select_from(Session)
         .join(User, and_(User.id == Session.user_id, User.active))
         .outerjoin(Tenant, Tenant.id == Session.tenant_id)
@@ -104,18 +98,9 @@ _BY_COOKIE = _of_session(Session.cookie_hash == bindparam("hash"))
 def _of_key(which: ColumnElement[bool]) -> Prepared:
     return Prepared(
         select(
-            User.id,
-            User.kind,
-            User.platform_admin,
-            ApiKey.id,
-            ApiKey.scopes,
-            ApiKey.project_ids,
-            ApiKey.default_project_id,
-            Membership.tenant_id,
-            Membership.role,
-            Tenant.max_requests_per_minute,
-            _TEAM.c.project_id,
-            _TEAM.c.role,
+            *_WHO,
+            *(ApiKey.id, ApiKey.scopes, ApiKey.project_ids, ApiKey.default_project_id),
+            *_WHERE,
         )
         .select_from(ApiKey)
         .join(User, and_(User.id == ApiKey.user_id, User.active))
