@@ -57,6 +57,14 @@ def _of_run(**more: Any) -> Callable[[Stage, Principal], Call]:
     return lambda stage, _: Call({"run_id": stage.run} | more)
 
 
+def _of_registered(*, query: bool = False, **more: str) -> Callable[[Stage, Principal], Call]:
+    def prepare(stage: Stage, _: Principal) -> Call:
+        sent = {"name": stage.registered} | more
+        return Call(query=sent) if query else Call(sent)
+
+    return prepare
+
+
 def _deleted_run(stage: Stage) -> str:
     run = stage.a_run()
     ok(stage.made("POST", f"{MLFLOW}/runs/delete", {"run_id": run}))
@@ -232,6 +240,32 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "POST logged-models/{model_id}/params": lambda *_: Call(
         {"params": [{"key": "k", "value": "v"}]}
     ),
+    "POST registered-models/create": lambda *_: Call(named()),
+    "GET registered-models/get": _of_registered(query=True),
+    "POST registered-models/rename": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "new_name": secrets.token_hex(6)}
+    ),
+    "PATCH registered-models/update": _of_registered(description="new"),
+    "DELETE registered-models/delete": lambda stage, _: Call({"name": stage.a_registered_model()}),
+    "GET registered-models/get-latest-versions": _of_registered(query=True),
+    "POST registered-models/get-latest-versions": _of_registered(),
+    "POST registered-models/set-tag": _of_registered(key="k", value="v"),
+    "DELETE registered-models/delete-tag": _of_registered(key="gone"),
+    "POST registered-models/alias": _of_registered(alias="a", version="1"),
+    "DELETE registered-models/alias": _of_registered(alias="gone"),
+    "GET registered-models/alias": _of_registered(query=True, alias="latest"),
+    "POST model-versions/create": lambda stage, _: Call(
+        {"name": stage.registered, "source": f"runs:/{stage.run}", "run_id": stage.run}
+    ),
+    "GET model-versions/get": _of_registered(query=True, version="1"),
+    "PATCH model-versions/update": _of_registered(version="1", description="new"),
+    "POST model-versions/transition-stage": _of_registered(version="1", stage="Archived"),
+    "DELETE model-versions/delete": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "version": "1"}
+    ),
+    "GET model-versions/get-download-uri": _of_registered(query=True, version="1"),
+    "POST model-versions/set-tag": _of_registered(version="1", key="k", value="v"),
+    "DELETE model-versions/delete-tag": _of_registered(version="1", key="gone"),
     "GET artifacts/list": lambda stage, _: Call(query={"run_id": stage.run}),
     "POST artifacts/presigned-download-url": lambda stage, _: Call(
         {"run_id": stage.run, "path": stage.a_file().rpartition("/")[2]}, ends=UNSIGNED

@@ -55,6 +55,7 @@ class Stage:
         self.experiment = self.an_experiment(self.experiment_name)
         self.run = self.a_run()
         self.model = self.a_model()
+        self.registered = self.a_registered_model()
         self.ended_job = self.jobs.pop()
         ok(self.made("POST", f"/api/v1/jobs/{self.ended_job}/cancel"))
 
@@ -125,6 +126,15 @@ class Stage:
         for path, message in said.items():
             ok(self.made("POST", f"{MLFLOW}/runs/{path}", {"run_id": self.run, **message}))
         return id
+
+    def a_registered_model(self) -> str:
+        """With a version of A's run."""
+        name = f"{self.mark} {secrets.token_hex(4)}"
+        marked = {"description": self.mark, "tags": [{"key": "tag", "value": self.mark}]}
+        ok(self.made("POST", f"{MLFLOW}/registered-models/create", {"name": name} | marked))
+        version = {"name": name, "source": f"runs:/{self.run}", "run_id": self.run}
+        ok(self.made("POST", f"{MLFLOW}/model-versions/create", version | marked))
+        return name
 
     def a_file(self) -> str:
         """The address of one, of which there is always the same."""

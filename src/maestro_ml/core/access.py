@@ -65,6 +65,8 @@ class Permission(StrEnum):
     PROJECT_MANAGE = "project:manage"
     RUN_READ = "run:read"
     RUN_WRITE = "run:write"
+    MODEL_READ = "model:read"
+    MODEL_WRITE = "model:write"
     IDENTITY_PROVIDER_READ = "identity-provider:read"
     IDENTITY_PROVIDER_WRITE = "identity-provider:write"
     DEVICE_APPROVE = "device:approve"
@@ -120,6 +122,8 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PROJECT_MANAGE: Rule(Role.MAINTAINER, Scope.WRITE),
     Permission.RUN_READ: Rule(Role.VIEWER, Scope.READ),
     Permission.RUN_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.MODEL_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.MODEL_WRITE: Rule(Role.MEMBER, Scope.WRITE),
     Permission.IDENTITY_PROVIDER_READ: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.IDENTITY_PROVIDER_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.DEVICE_APPROVE: Rule(None, Scope.WRITE, session_only=True),
@@ -203,9 +207,11 @@ class Access:
 # asked without a project, because the session filters what they find. Of the tenant's own things it
 # reads what everybody reads, and changes none.
 PROJECT_SCOPED = frozenset(
-    p for p in Permission if p.value.split(":")[0] in {"project", "run", "job"}
+    p for p in Permission if p.value.split(":")[0] in {"project", "run", "model", "job"}
 )
-LISTED = frozenset({Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ})
+LISTED = frozenset(
+    {Permission.PROJECT_READ, Permission.RUN_READ, Permission.MODEL_READ, Permission.JOB_READ}
+)
 EVERYBODYS = frozenset(
     permission
     for permission, rule in RULES.items()
