@@ -83,9 +83,9 @@ def whole(live: LiveServer, request: pytest.FixtureRequest) -> Iterator[Callable
     counted: list[dict[str, int]] = []
     yield lambda: counted.append(counts(live))
     (before,), after = counted, counts(live)
-    # Of tags those go that are called like what was sent: the tests before have made some.
-    named = TAGS_OF.get(request.node.callspec.params["operation"].name)
-    assert {name for name in before if after[name] < before[name]} <= {named}
+    # What is called like what was sent goes: the tests before have made some.
+    named = BY_NAME.get(request.node.callspec.params["operation"].name, set())
+    assert {name for name in before if after[name] < before[name]} <= named
     if request.node.callspec.params["operation"].name in READING:
         assert after == before
 
@@ -126,9 +126,15 @@ class Asking:
         return whole.replace(json.dumps(HERE), value).encode()
 
 
-TAGS_OF = {
-    "POST experiments/delete-experiment-tag": "experiment_tags",
-    "POST runs/delete-tag": "run_tags",
+_VERSIONS = {"model_versions", "model_version_tags", "model_version_files", "model_aliases"}
+BY_NAME = {
+    "POST experiments/delete-experiment-tag": {"experiment_tags"},
+    "POST runs/delete-tag": {"run_tags"},
+    "DELETE registered-models/delete-tag": {"registered_model_tags"},
+    "DELETE model-versions/delete-tag": {"model_version_tags"},
+    "DELETE registered-models/alias": {"model_aliases"},
+    "DELETE model-versions/delete": _VERSIONS,
+    "DELETE registered-models/delete": {"registered_models", "registered_model_tags", *_VERSIONS},
 }
 # Those that read come first: what the others store is found by its own words.
 INTO = sorted(

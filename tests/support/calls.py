@@ -255,7 +255,7 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "DELETE registered-models/alias": _of_registered(alias="gone"),
     "GET registered-models/alias": _of_registered(query=True, alias="latest"),
     "POST model-versions/create": lambda stage, _: Call(
-        {"name": stage.registered, "source": f"runs:/{stage.run}", "run_id": stage.run}
+        {"name": stage.registered, "source": "s3://bucket/model", "run_id": stage.run}
     ),
     "GET model-versions/get": _of_registered(query=True, version="1"),
     "PATCH model-versions/update": _of_registered(version="1", description="new"),
