@@ -22,7 +22,7 @@ class Call:
     """What an operation is sent, and how it ends for whoever may."""
 
     body: Any = None
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
     path: dict[str, str] = field(default_factory=dict)
     bearer: str | None = None  # in place of the caller's own
     ends: str | None = None  # the code of a refusal; None: it is done
@@ -239,6 +239,20 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     ),
     "POST logged-models/{model_id}/params": lambda *_: Call(
         {"params": [{"key": "k", "value": "v"}]}
+    ),
+    "create_model": lambda stage, _: Call(named(project=stage.slug)),
+    "change_model": lambda *_: Call({"description": "changed"}),
+    "delete_model": lambda *_: Call(query={"confirm": "no"}, ends="model-delete-unconfirmed"),
+    "compare_model_versions": lambda *_: Call(query={"versions": ["1", "1"]}),
+    "set_model_alias": lambda *_: Call({"version": 1}),
+    "read_model_alias": lambda stage, _: Call(path={"name": stage.registered, "alias": "latest"}),
+    "delete_model_alias": lambda stage, _: Call(
+        path={"name": stage.an_aliased_model(), "alias": "a"}
+    ),
+    "create_model_version": lambda *_: Call({"copy_of": 1}),
+    "change_model_version": lambda *_: Call({"description": "changed"}),
+    "delete_model_version": lambda stage, _: Call(
+        path={"name": stage.a_registered_model(), "version": "1"}
     ),
     "POST registered-models/create": lambda *_: Call(named()),
     "GET registered-models/get": _of_registered(query=True),

@@ -136,6 +136,12 @@ class Stage:
         ok(self.made("POST", f"{MLFLOW}/model-versions/create", version | marked))
         return name
 
+    def an_aliased_model(self) -> str:
+        name = self.a_registered_model()
+        alias = {"name": name, "alias": "a", "version": "1"}
+        ok(self.made("POST", f"{MLFLOW}/registered-models/alias", alias))
+        return name
+
     def a_file(self) -> str:
         """The address of one, of which there is always the same."""
         path = f"{self.experiment}/{self.run}/artifacts/{self.mark}.txt"
@@ -254,6 +260,9 @@ class Stage:
         known: dict[str, Callable[[], str]] = {
             "projects": lambda: self.project,
             "logged-models": lambda: self.model,
+            "models": lambda: self.registered,
+            "versions": lambda: "1",
+            "aliases": lambda: "a",
             "workspaces": lambda: self.slug,
             "users": lambda: self.cast["viewerA"].id,
             "members": lambda: self.cast["viewerA"].id,

@@ -79,6 +79,7 @@ from maestro_ml.mlflow.routes import LARGER, STREAMED
 from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
+from maestro_ml.registry.routes import router as models
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking import handlers as tracking_handlers
 
@@ -98,6 +99,7 @@ API: tuple[APIRouter, ...] = (
     oidc.router,
     device.router,
     project_routes,
+    models,
     jobs,
     audit,
     outbox,

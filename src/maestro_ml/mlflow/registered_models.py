@@ -68,7 +68,7 @@ async def update(here: Writing, body: wire.UpdateModel) -> dict[str, Any]:
 
 @router.delete("/delete")
 async def delete(here: Writing, body: wire.OfModel) -> dict[str, Any]:
-    await models.delete(here.work, here.project_id, body.name)
+    await models.delete(here.work, here.project_id, body.name, confirm=body.name)
     return {}
 
 

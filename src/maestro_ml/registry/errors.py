@@ -43,6 +43,32 @@ class RegisteredModelNameTaken(AlreadyExists):
         )
 
 
+class ModelNameUnclear(Invalid):
+    """Several projects that you see have a registered model of the name."""
+
+    code = "model-name-unclear"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Several projects that you see have a registered model {name!r}: say which one by "
+            "`project=SLUG`.",
+            name=name,
+        )
+
+
+class ModelDeleteUnconfirmed(Invalid):
+    """Deleting a registered model destroys its versions, so its name has to be said twice."""
+
+    code = "model-delete-unconfirmed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "This destroys the model with all of its versions. To confirm, send its name: "
+            f"confirm={name}.",
+            name=name,
+        )
+
+
 class StageKept(Invalid):
     """Versions are put aside for the one that takes their stage, and there are two such stages."""
 

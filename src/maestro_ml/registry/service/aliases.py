@@ -42,11 +42,18 @@ async def set(work: Work, project_id: UUID, name: str, alias: str, number: int) 
     await placing.move(work, model, alias, await lookup.version(work, model, number))
 
 
-async def delete(work: Work, project_id: UUID, name: str, alias: str) -> None:
-    """It means nothing any more; one that means nothing is no fault."""
+async def delete(
+    work: Work, project_id: UUID, name: str, alias: str, *, missing_ok: bool = True
+) -> None:
+    """It means nothing any more.
+
+    Raises:
+        ModelAliasNotFound: it meant nothing before, and that is not ok.
+    """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
-    await placing.take_away(work, model, alias)
+    if not await placing.take_away(work, model, alias) and not missing_ok:
+        raise ModelAliasNotFound(alias)
 
 
 async def transition(

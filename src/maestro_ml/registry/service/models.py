@@ -13,7 +13,7 @@ from maestro_ml.db.upsert import upsert
 from maestro_ml.db.work import Work
 from maestro_ml.jobs.service import publish
 from maestro_ml.registry import search as search_space
-from maestro_ml.registry.errors import RegisteredModelNameTaken
+from maestro_ml.registry.errors import ModelDeleteUnconfirmed, RegisteredModelNameTaken
 from maestro_ml.registry.models import RegisteredModel, RegisteredModelTag
 from maestro_ml.registry.records import ModelRecord
 from maestro_ml.registry.schemas import ModelCreate, SetTag
@@ -88,10 +88,16 @@ async def rename(work: Work, project_id: UUID, name: str, new_name: str) -> Mode
     return (await reading.models(work, [model]))[0]
 
 
-async def delete(work: Work, project_id: UUID, name: str) -> None:
-    """Destroy it with its versions, and the files that only they have."""
+async def delete(work: Work, project_id: UUID, name: str, *, confirm: str | None) -> None:
+    """Destroy it with its versions, and the files that only they have.
+
+    Raises:
+        ModelDeleteUnconfirmed: `confirm` is not its name.
+    """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
+    if confirm != name:
+        raise ModelDeleteUnconfirmed(name)
     facts = {"project_id": str(project_id), "name": model.name}
     record(work, "registered_model.deleted", "registered_model", model.id, **facts)
     await work.session.delete(model)
