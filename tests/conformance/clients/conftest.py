@@ -15,6 +15,7 @@ SECRETS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "since(version): the first client that has the calls")
+    config.addinivalue_line("markers", "differs: on purpose, from what MLflow's own server does")
     wanted = os.environ["CONFORMANCE_VERSION"]
     if mlflow.__version__ != wanted:
         raise pytest.UsageError(f"this is mlflow {mlflow.__version__} and not {wanted}")
