@@ -76,7 +76,8 @@ async def test_a_model_is_made_read_changed_and_deleted(models: Api) -> None:
 
 async def test_a_change_that_says_nothing_is_a_mistake(models: Api) -> None:
     await a_model(models)
-    for body in ({}, {"colour": "red"}, {"tags": {}}, {"name": "a/b"}):
+    wrong: list[dict[str, Any]] = [{}, {"colour": "red"}, {"tags": {}}, {"name": "a/b"}]
+    for body in wrong:
         await models.refused(422, "member", "PATCH", "/models/churn", body)
 
 
@@ -105,9 +106,13 @@ async def test_a_version_shows_its_files_with_their_hashes(models: Api, wire: Wi
 async def test_a_version_comes_from_one_place(models: Api) -> None:
     await a_model(models)
     id = str(new_id())
-    for body in ({}, {"run_id": id, "copy_of": 1}, {"run_id": id, "path": "../x"}):
+    wrong: list[dict[str, Any]] = [
+        *({}, {"run_id": id, "copy_of": 1}, {"run_id": id, "path": "../x"}),
+    ]
+    for body in wrong:
         await models.refused(422, "member", "POST", "/models/churn/versions", body)
-    for body in ({"run_id": id}, {"logged_model_id": id}, {"copy_of": 7}):
+    missing: list[dict[str, Any]] = [{"run_id": id}, {"logged_model_id": id}, {"copy_of": 7}]
+    for body in missing:
         await models.refused(404, "member", "POST", "/models/churn/versions", body)
 
 

@@ -118,7 +118,10 @@ def _of_logged_model(rest: str) -> Origin:
 
 
 def _of_files(rest: str) -> Origin:
-    root, path = readable(rest)
+    try:
+        root, path = readable(rest)
+    except RunNotFound:
+        raise SourceInvalid("the server gave out no such address") from None
     if isinstance(root, Kept):
         return Origin(version_id=root.version_id)
     return Origin(run_id=root.run_id, logged_model_id=root.model_id, path=path)

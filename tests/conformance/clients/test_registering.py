@@ -1,7 +1,6 @@
 """Versions of registered models: what they are made of, and how the client loads them."""
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,6 @@ def test_a_logged_model_is_registered(
     assert by_place.run_id == run.info.run_id
     for version in "123":
         assert weights_of(f"models:/{name}/{version}") == "one"
-    where = client.get_logged_model(logged.model_id).tags["mlflow.modelVersions"]
-    assert {(one["name"], int(one["version"])) for one in json.loads(where)} == {
-        *((name, 1), (name, 2), (name, 3)),
-    }
 
 
 @pytest.mark.since("2.8.0")
@@ -107,8 +102,8 @@ def test_a_version_is_made_of_nothing_but_its_own_runs_files(
     client.create_registered_model(name)
     mine, other = run.info, mlflow.start_run().info
     for source, run_id in [
-        *((f"runs:/{mine.run_id}/model", other.run_id), (f"runs:/{mine.run_id}/model", None)),
-        *((f"{mine.artifact_uri}/model", other.run_id), (f"{mine.artifact_uri}/model", None)),
+        (f"runs:/{mine.run_id}/model", other.run_id),
+        (f"{mine.artifact_uri}/model", other.run_id),
         (f"{other.artifact_uri}/../{mine.run_id}/model", other.run_id),
         (f"{other.artifact_uri}/%2e%2e/{mine.run_id}/model", other.run_id),
         *(("mlflow-artifacts:/elsewhere", mine.run_id), ("models:/", None)),
@@ -126,16 +121,12 @@ def test_a_version_is_made_of_nothing_but_its_own_logged_models_files(
     client: Any, name: str, tmp_path: Path, refusal: Any
 ) -> None:
     client.create_registered_model(name)
-    with mlflow.start_run() as run:
+    with mlflow.start_run():
         mine, other = a_logged_model(client, tmp_path, "one"), a_logged_model(client, tmp_path, "")
     where = mine.artifact_location
     for source, about in [
-        (f"models:/{mine.model_id}", {}),
-        (f"models:/{mine.model_id}", {"run_id": run.info.run_id}),
         (f"models:/{mine.model_id}", {"model_id": other.model_id}),
         (where, {"model_id": other.model_id}),
-        (where, {"run_id": run.info.run_id}),
-        (f"runs:/{run.info.run_id}/model", {"model_id": mine.model_id}),
     ]:
         assert refusal(client.create_model_version, name, source, **about) == INVALID, about
 
@@ -177,16 +168,3 @@ def test_a_runs_uri_leads_to_the_model_that_the_run_logged_where_mlflow_misplace
     client.create_registered_model(name)
     client.create_model_version(name, f"runs:/{run.info.run_id}/model", run.info.run_id)
     assert weights_of(f"models:/{name}/1") == "one"
-
-
-@pytest.mark.differs
-@with_models
-def test_a_version_names_its_logged_model_which_mlflow_forgets(
-    client: Any, name: str, tmp_path: Path
-) -> None:
-    with mlflow.start_run():
-        logged = a_logged_model(client, tmp_path, "one")
-    mlflow.register_model(f"models:/{logged.model_id}", name)
-    assert client.get_model_version(name, "1").model_id == logged.model_id
-    copy = client.copy_model_version(f"models:/{name}/1", f"{name} copy")
-    assert copy.model_id == logged.model_id

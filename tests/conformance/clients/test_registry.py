@@ -246,7 +246,6 @@ def test_mistakes_that_mlflow_answers_with_an_internal_error_are_named(
     move = client.transition_model_version_stage
     for stage in ("Archived", "None"):
         assert refusal(move, name, "1", stage, archive_existing_versions=True) == INVALID
-    for wrong in ("name IS NULL", "tags.team IS NOT NULL"):
-        assert refusal(client.search_registered_models, wrong) == INVALID, wrong
+    assert refusal(client.search_registered_models, "name IS NULL") == INVALID
     for find in (client.search_registered_models, client.search_model_versions):
         assert refusal(find, f"name = '{name}'", order_by=["name", "name DESC"]) == INVALID

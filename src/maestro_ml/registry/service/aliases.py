@@ -5,7 +5,7 @@ from uuid import UUID
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import whole_millis
 from maestro_ml.db.work import Work
-from maestro_ml.registry.errors import ModelAliasNotFound, StageKept
+from maestro_ml.registry.errors import ModelAliasNotFound, ModelVersionNotFound, StageKept
 from maestro_ml.registry.models import Stage
 from maestro_ml.registry.records import VersionRecord
 from maestro_ml.registry.service import lookup, placing, reading
@@ -17,16 +17,18 @@ async def find(work: Work, project_id: UUID, name: str, alias: str) -> VersionRe
     """The version that an alias means; `latest` is always the newest.
 
     Raises:
-        RegisteredModelNotFound, ModelAliasNotFound: there is none.
+        RegisteredModelNotFound, ModelAliasNotFound, ModelVersionNotFound: there is none.
     """
     model = await lookup.model(work, project_id, name)
     work.require(Permission.MODEL_READ, project_id)
     if alias.lower() == LATEST:
         newest = await reading.newest(work, [model.id])
-        version = newest[-1] if newest else None
+        if not newest:
+            raise ModelVersionNotFound
+        version = newest[-1]
+    elif (found := await placing.meant(work, model, alias)) is not None:
+        version = found
     else:
-        version = await placing.meant(work, model, alias)
-    if version is None:
         raise ModelAliasNotFound(alias)
     return (await reading.versions(work, [version], {model.id: model.name}))[0]
 

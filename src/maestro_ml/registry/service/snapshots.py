@@ -46,6 +46,8 @@ async def trace(work: Work, project_id: UUID, command: VersionCreate) -> Origin:
         if before is None or before.project_id != project_id:
             raise ModelVersionNotFound
         run_id, model_id = run_id or before.run_id, model_id or before.logged_model_id
+    if origin.run_id is not None and model_id is None:
+        model_id = await _logged_as(work, origin)
     return Origin(run_id=run_id, logged_model_id=model_id)
 
 
@@ -63,6 +65,8 @@ async def take(work: Work, version: ModelVersion, origin: Origin) -> None:
             model_id=origin.logged_model_id,
         )
         found = await _below(work, root, origin.path)
+        if not found and version.logged_model_id is not None:
+            found = await _below(work, Root(model_id=version.logged_model_id), "")
     else:
         return
     rows = [
@@ -90,6 +94,20 @@ def fingerprint(files: _Taken) -> str:
         for folder, name, _, digest in files
     )
     return sha256("".join(lines).encode()).hexdigest()
+
+
+async def _logged_as(work: Work, origin: Origin) -> UUID | None:
+    """The newest model that a run logged under a name: clients since MLflow 3 keep its files apart
+    from the run's, and call them by the run's address all the same."""
+    run = await work.session.get_one(Run, origin.run_id)
+    query = select(LoggedModel.id).where(
+        LoggedModel.experiment_id == run.experiment_id,
+        LoggedModel.source_run_id == run.id,
+        LoggedModel.name == origin.path,
+        LoggedModel.deleted_at.is_(None),
+    )
+    newest = query.order_by(LoggedModel.id.desc()).limit(1)
+    return (await work.session.scalars(newest)).one_or_none()
 
 
 async def _of_version(work: Work, id: UUID) -> _Taken:
