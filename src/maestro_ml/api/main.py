@@ -84,6 +84,7 @@ from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
 from maestro_ml.registry.routes import router as models
+from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking import handlers as tracking_handlers
 
@@ -111,7 +112,7 @@ API: tuple[APIRouter, ...] = (
     outbox,
 )
 # What can be put up for approval, by its kind.
-SUBJECTS: Mapping[str, Subjects] = {}
+SUBJECTS: Mapping[str, Subjects] = {KIND: ModelAliases()}
 ABOUT = (
     "Maestro's own API. MLflow's protocol for experiments, runs, params, metrics, tags, search and "
     "files is answered as well, under `/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`, with the same "

@@ -8,7 +8,7 @@ from maestro_ml.db.work import Work
 from maestro_ml.registry.errors import ModelAliasNotFound, ModelVersionNotFound, StageKept
 from maestro_ml.registry.models import Stage
 from maestro_ml.registry.records import VersionRecord
-from maestro_ml.registry.service import lookup, placing, reading
+from maestro_ml.registry.service import lookup, placing, promotion, reading
 
 LATEST = "latest"
 
@@ -38,10 +38,13 @@ async def set(work: Work, project_id: UUID, name: str, alias: str, number: int) 
 
     Raises:
         RegisteredModelNotFound, ModelVersionNotFound: there is nothing it could mean.
+        ApprovalNeeded: the alias is protected.
     """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
-    await placing.move(work, model, alias, await lookup.version(work, model, number))
+    version = await lookup.version(work, model, number)
+    await promotion.check_move(work, model, alias, version)
+    await placing.move(work, model, alias, version)
 
 
 async def delete(
@@ -51,9 +54,11 @@ async def delete(
 
     Raises:
         ModelAliasNotFound: it meant nothing before, and that is not ok.
+        ApprovalNeeded: the alias is protected.
     """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
+    await promotion.check_loss(work, model, alias, f"Taking away the alias {alias!r} of {name!r}")
     if not await placing.take_away(work, model, alias) and not missing_ok:
         raise ModelAliasNotFound(alias)
 
@@ -66,6 +71,7 @@ async def transition(
     Raises:
         RegisteredModelNotFound, ModelVersionNotFound: there is none.
         StageKept: others are to be put aside for a stage that many share.
+        ApprovalNeeded: it enters or leaves a stage whose alias is protected.
     """
     if archive and stage.alias is None:
         raise StageKept(stage)
@@ -73,10 +79,13 @@ async def transition(
     work.require(Permission.MODEL_WRITE, project_id)
     version = await lookup.version(work, model, number)
     before = await placing.meant(work, model, stage.alias) if stage.alias else None
-    for alias in sorted(await placing.aliases_of(work, version)):
-        if alias in {one.alias for one in Stage} - {stage.alias, None}:
-            await placing.take_away(work, model, alias)
+    left = {one.alias for one in Stage if one.alias and one is not stage}
+    for alias in sorted(left & await placing.aliases_of(work, version)):
+        what = f"Putting version {number} of {name!r} into the stage {stage}"
+        await promotion.check_loss(work, model, alias, what)
+        await placing.take_away(work, model, alias)
     if stage.alias:
+        await promotion.check_move(work, model, stage.alias, version)
         await placing.move(work, model, stage.alias, version)
     else:
         version.stage = stage

@@ -48,7 +48,7 @@ async def compare(work: Work, project_id: UUID, name: str, numbers: Sequence[int
         found = await _lineage(work, record)
         for key, text in _params(found).items():
             params.setdefault(key, {})[number] = text
-        for key, value in _metrics(found).items():
+        for key, value in metrics_of(found).items():
             metrics.setdefault(key, {})[number] = value
         for path, digest in (await _hashes(work, record.version)).items():
             files.setdefault(path, {})[number] = digest
@@ -83,7 +83,8 @@ def _params(found: Lineage) -> dict[str, str]:
     return of_run | (dict(found.logged_model.params) if found.logged_model else {})
 
 
-def _metrics(found: Lineage) -> dict[str, float]:
+def metrics_of(found: Lineage) -> dict[str, float]:
+    """Of the run, and over them those that were logged for the model."""
     of_run = {point.key: point.value for point in found.run.metrics} if found.run else {}
     points = found.logged_model.points if found.logged_model else []
     return of_run | {point.key: point.value for point in points}

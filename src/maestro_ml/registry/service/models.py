@@ -17,7 +17,7 @@ from maestro_ml.registry.errors import ModelDeleteUnconfirmed, RegisteredModelNa
 from maestro_ml.registry.models import RegisteredModel, RegisteredModelTag
 from maestro_ml.registry.records import ModelRecord
 from maestro_ml.registry.schemas import ModelCreate, SetTag
-from maestro_ml.registry.service import lookup, reading
+from maestro_ml.registry.service import lookup, promotion, reading
 from maestro_ml.tracking.search.tree import Search
 
 
@@ -53,6 +53,13 @@ async def get(work: Work, project_id: UUID, name: str) -> ModelRecord:
     return (await reading.models(work, [model]))[0]
 
 
+async def used(work: Work, project_id: UUID) -> bool:
+    """Whether a project has registered models."""
+    work.require(Permission.MODEL_READ, project_id)
+    query = select(RegisteredModel.id).where(RegisteredModel.project_id == project_id).limit(1)
+    return (await work.session.scalars(query)).first() is not None
+
+
 async def search(work: Work, project_id: UUID, wanted: Search) -> Page[ModelRecord]:
     """A page of a project's models, by name unless another order is asked for.
 
@@ -77,10 +84,12 @@ async def rename(work: Work, project_id: UUID, name: str, new_name: str) -> Mode
 
     Raises:
         RegisteredModelNameTaken: the project has a model of that name already.
+        ApprovalNeeded: one of its aliases is protected: under another name it means another thing.
     """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     if model.name != new_name:
+        await promotion.check_whole(work, model, f"Renaming {name!r}")
         model.name, model.updated_at = new_name, whole_millis(work.now)
         await work.flush_or(RegisteredModelNameTaken(new_name))
         facts = {"project_id": str(project_id), "before": name, "name": new_name}
@@ -93,11 +102,13 @@ async def delete(work: Work, project_id: UUID, name: str, *, confirm: str | None
 
     Raises:
         ModelDeleteUnconfirmed: `confirm` is not its name.
+        ApprovalNeeded: one of its aliases is protected.
     """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     if confirm != name:
         raise ModelDeleteUnconfirmed(name)
+    await promotion.check_whole(work, model, f"Deleting {name!r}")
     facts = {"project_id": str(project_id), "name": model.name}
     record(work, "registered_model.deleted", "registered_model", model.id, **facts)
     await work.session.delete(model)

@@ -16,7 +16,7 @@ from maestro_ml.registry import search as search_space
 from maestro_ml.registry.models import ModelVersion, ModelVersionTag, Stage
 from maestro_ml.registry.records import VersionRecord
 from maestro_ml.registry.schemas import SetTag, VersionCreate
-from maestro_ml.registry.service import lookup, reading, snapshots
+from maestro_ml.registry.service import lookup, placing, promotion, reading, snapshots
 from maestro_ml.tracking.errors import LoggedModelNotFound
 from maestro_ml.tracking.records import LoggedModelRecord
 from maestro_ml.tracking.search.tree import Search
@@ -127,10 +127,17 @@ async def describe(
 
 async def delete(work: Work, project_id: UUID, name: str, number: int) -> None:
     """Destroy it, the aliases that mean it, and the files that only it has. Its number is not given
-    to another."""
+    to another.
+
+    Raises:
+        RegisteredModelNotFound, ModelVersionNotFound: there is none.
+        ApprovalNeeded: it has a protected alias.
+    """
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     version = await lookup.version(work, model, number)
+    for alias in sorted(await placing.aliases_of(work, version)):
+        await promotion.check_loss(work, model, alias, f"Deleting version {number} of {name!r}")
     facts = {"project_id": str(project_id), "name": model.name, "version": number}
     record(work, "model_version.deleted", "model_version", version.id, **facts)
     await work.session.delete(version)
