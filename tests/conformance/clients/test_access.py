@@ -115,3 +115,18 @@ def test_workspaces_are_made_changed_used_and_deleted(
     assert refusal(mlflow.delete_workspace, name) == "RESOURCE_CONFLICT"
     mlflow.delete_workspace(name, mode="CASCADE")
     assert refusal(mlflow.get_workspace, name) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def test_a_protected_alias_moves_by_approval_alone(
+    client: Any, name: str, refusal: Any, become: Any
+) -> None:
+    become("stranger")
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://bucket.test/model")
+    for call, args in [
+        (client.set_registered_model_alias, [name, "production", "1"]),
+        (client.transition_model_version_stage, [name, "1", "Production"]),
+    ]:
+        assert refusal(call, *args) == "RESOURCE_CONFLICT", call
+    client.set_registered_model_alias(name, "challenger", "1")
+    assert client.get_registered_model(name).aliases == {"challenger": "1"}
