@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -50,7 +51,7 @@ def keys(server: LiveServer) -> Mapping[str, str]:
             ok(http.post("/projects", json={"name": slug, "slug": slug}, headers=bearer(who)))
 
         # MLflow's aliases are free. The stranger's tenant has the policy that it began with.
-        free = {"policy": {"protected": []}}
+        free: dict[str, Any] = {"policy": {"protected": []}}
         ok(http.post("/approval-policies", json=free, headers=bearer(admin)))
 
         def a_key(who: str, *scopes: str) -> str:

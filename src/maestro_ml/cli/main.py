@@ -18,6 +18,7 @@ from maestro_ml.cli import (
     identity_providers,
     jobs,
     mfa,
+    models,
     outbox,
     own_account,
     projects,
@@ -73,6 +74,7 @@ app.add_typer(sessions.app, name="sessions", rich_help_panel=YOU)
 app.add_typer(api_keys.app, name="tokens", rich_help_panel=YOU)
 app.add_typer(api_keys.app, name="api-keys", hidden=True)  # as it was called at first
 app.add_typer(projects.app, name="projects")
+app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="users", rich_help_panel=ADMIN)
 app.add_typer(users.invites, name="invites", rich_help_panel=ADMIN)
