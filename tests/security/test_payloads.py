@@ -21,7 +21,7 @@ from support.policy import POLICY, Operation, Standing
 from support.principals import Principal
 from support.proof import record, scale, some_of
 from support.sources import FromEverywhere
-from support.stage import Stage, some_jobs
+from support.stage import Stage, some_jobs, with_approvals
 from support.surface import Field, described, fields
 
 INJECTIONS = (
@@ -74,7 +74,7 @@ async def stage(cast: Cast, truth: Sessions) -> AsyncIterator[Stage]:
     admins = Standing(role=Role.ADMIN)
     people = [Principal(name, admins, lambda: {}, name) for name in ("writer", "root")]
     with httpx2.Client(base_url=cast.url, timeout=60, transport=FromEverywhere()) as http:
-        yield Stage(cast, http, people, jobs)
+        yield await with_approvals(Stage(cast, http, people, jobs), truth)
 
 
 @pytest.fixture

@@ -179,6 +179,21 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "remove_project_member": lambda stage, _: Call(
         path={"id": stage.with_viewer(stage.a_project()[0])}
     ),
+    "create_approval": lambda *_: Call(
+        {
+            "subject_kind": "nothing",
+            "subject_id": str(new_id()),
+            "alias": "production",
+            "target": "1",
+        },
+        ends="approval-kind-unknown",
+    ),
+    "vote_on_approval": lambda *_: Call({"verdict": "approve"}, ends="approval-kind-unknown"),
+    "withdraw_approval": lambda stage, _: Call(path={"id": stage.approvals.pop()}),
+    "override_approval": lambda *_: Call({"reason": "r"}, ends="approval-kind-unknown"),
+    "retry_evidence": lambda stage, _: Call(path=stage.evidence.pop(0)),
+    "write_approval_policy": lambda *_: Call({"policy": None}),
+    "try_approval_policy": lambda *_: Call({"policy": {}}),
     "cancel_job": lambda stage, _: Call(path={"id": stage.jobs.pop()}),
     "watch_job": lambda stage, _: Call(path={"id": stage.ended_job}),
     "POST workspaces": lambda *_: Call({"name": f"w-{secrets.token_hex(4)}"}),

@@ -43,7 +43,7 @@ class Things:
 
     async def subject(self, work: Work, id: UUID) -> Subject | None:
         thing = await work.session.get(Experiment, id)
-        return thing and Subject(thing.id, thing.project_id, thing.name)
+        return None if thing is None else Subject(thing.id, thing.project_id, thing.name)
 
     async def target(
         self, work: Work, subject_id: UUID, alias: str, target: str | None
@@ -72,7 +72,7 @@ class Things:
     async def run(self, job: JobContext, asked: Asked, gate: Gate) -> GateResult:
         self.asked.append(asked)
         does = self.does or Says.model_validate(gate.parameters).does
-        about = {"inputs": {"model.bin": "0" * 64}, "details": {"seen": [1, 2.5]}}
+        about: Any = {"inputs": {"model.bin": "0" * 64}, "details": {"seen": [1, 2.5]}}
         match does:
             case "hang":
                 await asyncio.Event().wait()
@@ -136,8 +136,8 @@ async def alias(sessions: Sessions, thing: UUID, name: str = "production") -> st
         return (await tags_of(work, thing)).get(f"alias:{name}")
 
 
-async def change(sessions: Sessions, thing: UUID, tenant: UUID = ACME, **tags: str) -> None:
-    async with open_work(sessions, caller(tenant=tenant)) as work:
+async def change(sessions: Sessions, thing: UUID, **tags: str) -> None:
+    async with open_work(sessions, caller()) as work:
         await tag(work, thing, **tags)
 
 

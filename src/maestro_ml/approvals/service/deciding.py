@@ -22,6 +22,7 @@ from maestro_ml.approvals.ports import Target
 from maestro_ml.approvals.schemas import OverrideCommand, VoteCast
 from maestro_ml.approvals.service import policies
 from maestro_ml.approvals.service.ending import end, let_happen, moved
+from maestro_ml.approvals.service.guard import missing_of
 from maestro_ml.approvals.service.lookup import (
     Kinds,
     evidence_of,
@@ -105,7 +106,10 @@ async def override(work: Work, kinds: Kinds, id: UUID, command: OverrideCommand)
         return request
     if not (await policies.in_force(work, request.subject_id)).content.override:
         raise OverrideOff
-    await let_happen(work, kinds, request, ApprovalState.OVERRIDDEN, command.reason)
+    without = await missing_of(work, request)
+    await let_happen(
+        work, kinds, request, ApprovalState.OVERRIDDEN, command.reason, missing=without
+    )
     return request
 
 

@@ -11,7 +11,11 @@ from maestro_ml.jobs.service import publish
 
 
 async def end(
-    work: Work, request: ApprovalRequest, state: ApprovalState, because: str | None = None
+    work: Work,
+    request: ApprovalRequest,
+    state: ApprovalState,
+    because: str | None = None,
+    **more: object,
 ) -> None:
     """Close a request that this work holds: for good, with an event and a line in the trail."""
     work.require(Permission.APPROVAL_READ, request.project_id)
@@ -20,7 +24,7 @@ async def end(
     if work.access.kind is not ActorKind.SYSTEM and state is not ApprovalState.EXPIRED:
         request.ended_by = work.access.actor_id
     await work.session.flush()
-    await note(work, f"approval.{state}", request, because=because)
+    await note(work, f"approval.{state}", request, because=because, **more)
 
 
 async def let_happen(
@@ -29,10 +33,11 @@ async def let_happen(
     request: ApprovalRequest,
     state: ApprovalState,
     because: str | None = None,
+    **more: object,
 ) -> None:
     """Close it as granted or overridden, and have what was asked for happen in the same breath."""
     work.require(Permission.APPROVAL_READ, request.project_id)
-    await end(work, request, state, because)
+    await end(work, request, state, because, **more)
     await subjects_of(kinds, request.subject_kind).on_granted(work, asked(request))
 
 

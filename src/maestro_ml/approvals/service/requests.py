@@ -143,9 +143,12 @@ async def undecided(work: SystemWork, after: UUID = _FIRST) -> Sequence[tuple[UU
 
 async def expire_if_moved(work: Work, kinds: Kinds, id: UUID) -> None:
     """Close a request whose time ran out or whose ground has changed; and of one that stays open,
-    see to it that no gate seems to run which does not."""
+    see to it that no gate seems to run which does not. Of a kind that this server does not know,
+    another one may."""
     request = await seen(work, id)
     work.require(Permission.APPROVAL_REQUEST, request.project_id)
+    if request.subject_kind not in kinds:
+        return
     await hold(work, request.project_id)
     try:
         request = await held(work, id)
