@@ -18,7 +18,7 @@ from maestro_ml.registry.service import history, placing, reading
 from maestro_ml.storage.models import StoredBlob
 from maestro_ml.tracking.models import LoggedModel, Run
 
-KIND = "registered-model"
+KIND = "model-alias"
 
 
 async def check_move(work: Work, model: RegisteredModel, alias: str, to: ModelVersion) -> None:
