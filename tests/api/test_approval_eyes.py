@@ -283,3 +283,23 @@ async def test_votes_and_demotions_at_once_turn_nobody_away(
         assert (after["state"] == "granted") == (await alias(sessions, thing) == "1")
 
     await rounds(done)
+
+
+async def test_who_may_decide_is_told_and_so_is_who_has_asked(
+    people: People, sessions: Sessions, admin: str
+) -> None:
+    thing, member = await a_thing(sessions, name="ch\nurn"), await people.token(Role.MEMBER)
+    asked = await people.made(member, A, wanted(thing))
+    mails = await people.mailed("approval.requested")
+    assert {mail.recipient for mail in mails} == {"admin@acme.test", "maintainer@acme.test"}
+    assert "\n" not in mails[0].subject
+    assert asked["id"] in str(people.post.shown(mails[0]))
+    await people.ok(admin, "POST", f"{A}/{asked['id']}/votes", YES)
+    (ended,) = await people.mailed("approval.ended")
+    assert ended.recipient == "member@acme.test"
+    assert "granted" in ended.subject
+    for _ in range(12):  # who asks all the time is heard of no more
+        asked = await people.made(member, A, wanted(thing))
+        await people.ok(member, "POST", f"{A}/{asked['id']}/withdrawal")
+    assert len(await people.mailed("approval.requested")) == 20
+    assert len(await people.mailed("approval.ended")) == 1

@@ -23,6 +23,7 @@ from maestro_ml.approvals.schemas import ApprovalCreate, ApprovalFilter
 from maestro_ml.approvals.service import evidence, policies
 from maestro_ml.approvals.service.ending import end, moved, note
 from maestro_ml.approvals.service.lookup import Kinds, held, seen, subjects_of, target_of
+from maestro_ml.approvals.service.notices import tell_deciders
 from maestro_ml.approvals.service.voters import parts
 from maestro_ml.core.access import RULES, ActorKind, Permission, Role
 from maestro_ml.core.errors import Forbidden
@@ -98,6 +99,8 @@ async def open_request(work: Work, kinds: Kinds, command: ApprovalCreate) -> App
         await evidence.start(work, request, gate, position)
     await work.session.flush()
     await note(work, "approval.requested", request, reason=request.reason)
+    if not gates:
+        await tell_deciders(work, request)
     return request
 
 
