@@ -16,7 +16,7 @@ from maestro_ml.identity.service import standing
 from support import ACME, LAB, OTHER, USERS, caller
 from support.people import People, a_people_server
 from support.races import AT_ONCE, race, rounds
-from support.things import a_thing, alias, change, wanted
+from support.things import a_thing, alias, change, wanted, work_off
 
 A = "/approvals"
 YES = {"verdict": "approve"}
@@ -281,6 +281,35 @@ async def test_votes_and_demotions_at_once_turn_nobody_away(
         assert set(await race(deeds)) <= {200, 403, 409}
         after = await people.ok(admin, "GET", at)
         assert (after["state"] == "granted") == (await alias(sessions, thing) == "1")
+
+    await rounds(done)
+
+
+async def test_all_that_happens_to_a_project_at_once_turns_nobody_away(
+    people: People, sessions: Sessions, admin: str
+) -> None:
+    member, maintainer = await people.token(Role.MEMBER), await people.token(Role.MAINTAINER)
+
+    async def done(number: int) -> None:
+        name = {"name": f"Short-lived {number}"}
+        project = await people.made(admin, "/projects", name)
+        thing = await a_thing(sessions, project=UUID(project["id"]))
+        asked = await people.made(member, A, wanted(thing))
+        at, gone = f"{A}/{asked['id']}", f"/projects/{project['id']}"
+        policy = {"policy": {"people": {"votes": 2}}}
+        deeds = [
+            deed
+            for n in range(AT_ONCE // 5)
+            for deed in (
+                people((admin, maintainer)[n % 2], "POST", f"{at}/votes", YES),
+                people(member, "POST", f"{at}/withdrawal"),
+                people(member, "POST", A, wanted(thing, str(n % 3 + 1))),
+                people(admin, "POST", "/approval-policies", policy),
+            )
+        ]
+        deeds.insert(len(deeds) // 2, people(admin, "DELETE", f"{gone}?confirm={project['slug']}"))
+        assert set(await race(deeds)) <= {200, 201, 204, 404, 409}
+        await work_off(sessions)
 
     await rounds(done)
 
