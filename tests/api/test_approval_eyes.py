@@ -16,7 +16,7 @@ from maestro_ml.identity.service import standing
 from support import ACME, LAB, OTHER, USERS, caller
 from support.people import People, a_people_server
 from support.races import AT_ONCE, race, rounds
-from support.things import a_thing, alias, change, wanted
+from support.things import a_thing, alias, change, wanted, work_off
 
 A = "/approvals"
 YES = {"verdict": "approve"}
@@ -283,3 +283,52 @@ async def test_votes_and_demotions_at_once_turn_nobody_away(
         assert (after["state"] == "granted") == (await alias(sessions, thing) == "1")
 
     await rounds(done)
+
+
+async def test_all_that_happens_to_a_project_at_once_turns_nobody_away(
+    people: People, sessions: Sessions, admin: str
+) -> None:
+    member, maintainer = await people.token(Role.MEMBER), await people.token(Role.MAINTAINER)
+
+    async def done(number: int) -> None:
+        name = {"name": f"Short-lived {number}"}
+        project = await people.made(admin, "/projects", name)
+        thing = await a_thing(sessions, project=UUID(project["id"]))
+        asked = await people.made(member, A, wanted(thing))
+        at, gone = f"{A}/{asked['id']}", f"/projects/{project['id']}"
+        policy = {"policy": {"people": {"votes": 2}}}
+        deeds = [
+            deed
+            for n in range(AT_ONCE // 5)
+            for deed in (
+                people((admin, maintainer)[n % 2], "POST", f"{at}/votes", YES),
+                people(member, "POST", f"{at}/withdrawal"),
+                people(member, "POST", A, wanted(thing, str(n % 3 + 1))),
+                people(admin, "POST", "/approval-policies", policy),
+            )
+        ]
+        deeds.insert(len(deeds) // 2, people(admin, "DELETE", f"{gone}?confirm={project['slug']}"))
+        assert set(await race(deeds)) <= {200, 201, 204, 404, 409}
+        await work_off(sessions)
+
+    await rounds(done)
+
+
+async def test_who_may_decide_is_told_and_so_is_who_has_asked(
+    people: People, sessions: Sessions, admin: str
+) -> None:
+    thing, member = await a_thing(sessions, name="ch\nurn"), await people.token(Role.MEMBER)
+    asked = await people.made(member, A, wanted(thing))
+    mails = await people.mailed("approval.requested")
+    assert {mail.recipient for mail in mails} == {"admin@acme.test", "maintainer@acme.test"}
+    assert "\n" not in mails[0].subject
+    assert asked["id"] in str(people.post.shown(mails[0]))
+    await people.ok(admin, "POST", f"{A}/{asked['id']}/votes", YES)
+    (ended,) = await people.mailed("approval.ended")
+    assert ended.recipient == "member@acme.test"
+    assert "granted" in ended.subject
+    for _ in range(12):  # who asks all the time is heard of no more
+        asked = await people.made(member, A, wanted(thing))
+        await people.ok(member, "POST", f"{A}/{asked['id']}/withdrawal")
+    assert len(await people.mailed("approval.requested")) == 20
+    assert len(await people.mailed("approval.ended")) == 1

@@ -110,6 +110,28 @@ async def test_the_same_is_asked_for_once(api: Api, thing: UUID) -> None:
     await ask(api, thing)
 
 
+async def test_what_can_be_decided_no_more_makes_room(
+    api: Api, sessions: Sessions, thing: UUID
+) -> None:
+    asked = await ask(api, thing)
+    await change(sessions, thing, **{"files:1": "sha-other"})
+    again = await ask(api, thing)
+    assert again["fingerprint"] == "sha-other"
+    assert (await api.ok("member", "GET", f"{A}/{asked['id']}"))["state"] == "expired"
+
+
+async def test_they_go_with_their_project(api: Api, sessions: Sessions) -> None:
+    project = await api.ok("member", "POST", "/projects", {"name": "Gone"})
+    thing = await a_thing(sessions, project=UUID(project["id"]))
+    own = {"policy": {"people": {"votes": 2}}, "subject": {"kind": "thing", "id": str(thing)}}
+    await api.ok("admin", "POST", "/approval-policies", own)
+    asked = await ask(api, thing)
+    await api.ok("maintainer", "POST", f"{A}/{asked['id']}/votes", YES)
+    await api.ok("member", "DELETE", f"/projects/{project['id']}?confirm=gone")
+    await api.refused(404, "member", "GET", f"{A}/{asked['id']}")
+    await swept(sessions)
+
+
 async def test_who_has_asked_or_maintains_the_project_takes_it_back(
     api: Api, sessions: Sessions, thing: UUID
 ) -> None:

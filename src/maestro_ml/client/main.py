@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Self
 
+from maestro_ml.client.approvals import ApprovalPolicies, Approvals
 from maestro_ml.client.audit import Audit
 from maestro_ml.client.auth import Auth
 from maestro_ml.client.jobs import Jobs
@@ -42,6 +43,8 @@ class MaestroClient:
         self.sessions = Sessions(self._transport)
         self.projects = Projects(self._transport)
         self.models = Models(self._transport)
+        self.approvals = Approvals(self._transport)
+        self.approval_policies = ApprovalPolicies(self._transport)
         self.api_keys = ApiKeys(self._transport)
         self.tenants = Tenants(self._transport)
         self.users = Users(self._transport)

@@ -4,6 +4,7 @@ from maestro_ml.approvals.models import ApprovalRequest, ApprovalState
 from maestro_ml.approvals.ports import Target
 from maestro_ml.approvals.service import policies
 from maestro_ml.approvals.service.lookup import Kinds, asked, subjects_of
+from maestro_ml.approvals.service.notices import tell_requester
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import ActorKind, Permission
 from maestro_ml.db.work import Work
@@ -25,6 +26,7 @@ async def end(
         request.ended_by = work.access.actor_id
     await work.session.flush()
     await note(work, f"approval.{state}", request, because=because, **more)
+    await tell_requester(work, request)
 
 
 async def let_happen(

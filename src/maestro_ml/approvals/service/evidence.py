@@ -19,6 +19,7 @@ from maestro_ml.approvals.ports import Gate, GateResult
 from maestro_ml.approvals.schemas_policies import GateWanted
 from maestro_ml.approvals.service.ending import end, let_happen, moved, note
 from maestro_ml.approvals.service.lookup import Kinds, evidence_of, held, seen, target_of
+from maestro_ml.approvals.service.notices import tell_deciders
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
 from maestro_ml.db.work import Work
@@ -165,6 +166,7 @@ async def _go_on(work: Work, kinds: Kinds, request: ApprovalRequest) -> None:
         request.state = ApprovalState.IN_REVIEW
         await work.session.flush()
         await note(work, "approval.in_review", request)
+        await tell_deciders(work, request)
         return
     because = await moved(work, request, await target_of(work, kinds, request))
     if because is None:

@@ -19,10 +19,12 @@ from maestro_ml.approvals.models import (
     ApprovalState,
     ApprovalVote,
 )
+from maestro_ml.approvals.ports import Target
 from maestro_ml.approvals.schemas import ApprovalCreate, ApprovalFilter
 from maestro_ml.approvals.service import evidence, policies
 from maestro_ml.approvals.service.ending import end, moved, note
 from maestro_ml.approvals.service.lookup import Kinds, held, seen, subjects_of, target_of
+from maestro_ml.approvals.service.notices import tell_deciders
 from maestro_ml.approvals.service.voters import parts
 from maestro_ml.core.access import RULES, ActorKind, Permission, Role
 from maestro_ml.core.errors import Forbidden
@@ -59,9 +61,7 @@ async def open_request(work: Work, kinds: Kinds, command: ApprovalCreate) -> App
     if not policy.content.protects(command.alias):
         raise ApprovalUnneeded(command.alias)
     slot = _slot(command)
-    same = select(ApprovalRequest.id).where(ApprovalRequest.slot == slot)
-    if (there := await work.session.scalar(same)) is not None:
-        raise ApprovalOpen(there)
+    await _make_room(work, slot, target)
     gates, people = policy.content.gates, policy.content.people
     request = ApprovalRequest(
         project_id=subject.project_id,
@@ -98,6 +98,8 @@ async def open_request(work: Work, kinds: Kinds, command: ApprovalCreate) -> App
         await evidence.start(work, request, gate, position)
     await work.session.flush()
     await note(work, "approval.requested", request, reason=request.reason)
+    if not gates:
+        await tell_deciders(work, request)
     return request
 
 
@@ -159,6 +161,20 @@ async def expire_if_moved(work: Work, kinds: Kinds, id: UUID) -> None:
         await end(work, request, ApprovalState.EXPIRED, because)
     else:
         await evidence.give_up_lost(work, request)
+
+
+async def _make_room(work: Work, slot: str, target: Target) -> None:
+    """Raises:
+    ApprovalOpen: the same is asked for already, and can still be decided.
+    """
+    same = select(ApprovalRequest).where(ApprovalRequest.slot == slot).with_for_update()
+    there = (await work.session.scalars(same)).one_or_none()
+    if there is None:
+        return
+    because = await moved(work, there, target)
+    if because is None:
+        raise ApprovalOpen(there.id)
+    await end(work, there, ApprovalState.EXPIRED, because)
 
 
 def _slot(command: ApprovalCreate) -> str:
