@@ -98,7 +98,7 @@ class PolicyTry(Command):
     subject: SubjectNamed | None = None
 
 
-class PolicyView(View):
+class ApprovalPolicyView(View):
     """A version of a policy; the built-in one has the number 0."""
 
     chain: str = Field(description="`built-in`, `tenant`, or the id of the subject it is of.")
