@@ -17,6 +17,7 @@ from maestro_ml.jobs.service import enqueue
 from support.forgery import unpack
 from support.live import Cast, ok
 from support.policy import POLICY
+from support.registry import registry_calls, registry_of
 
 MLFLOW, FILES = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts"
 FOLDERS = "artifacts/directories"
@@ -66,6 +67,8 @@ class Ground:
         found = (project["id"], project["slug"], id, run_id, model_id)
         ground = cls(cast, http, tenant, truth, *found)
         ok(ground.send("maintainerA", "PUT", f"{FILES}/artifacts/{ground.files}/f", "x"))
+        for path, body in registry_of(run_id):
+            ok(ground.send("maintainerA", "POST", path, body))
         return ground
 
     async def a_job(self) -> str:
@@ -163,9 +166,9 @@ class Ground:
             (f"{method} workspaces/{{workspace_name}}", method, f"{WORKSPACES}/{self.slug}", body)
             for method, body in (("GET", None), ("PATCH", {"description": "d"}))
         ]
-        return iter(
-            [*native, *workspace, *deep, *lists, ("delete_project", "DELETE", delete, None)]
-        )
+        last = ("delete_project", "DELETE", delete, None)
+        registry = registry_calls(self.slug, self.run)
+        return iter([*native, *workspace, *registry, *deep, *lists, last])
 
     def _new_member(self) -> dict[str, str]:
         return {"user_id": self.cast["memberA"].id, "role": "viewer"}
@@ -210,7 +213,9 @@ async def test_a_role_in_the_team_is_what_counts_in_the_project(
     scoped = {name for name, policy in POLICY.items() if policy in PROJECT_SCOPED}
     destroy = "DELETE workspaces/{workspace_name}"
     assert scoped - seen == {
-        *("create_project", "list_projects", "list_jobs", "POST runs/search"),
+        *("create_project", "list_projects", "list_jobs", "POST runs/search", "list_models"),
+        # Of approvals each has a test: `api/test_approval_eyes.py`.
+        *(name for name in scoped if POLICY[name].startswith("approval:")),
         *("GET workspaces", "POST workspaces", destroy),
         # Refused to everybody here, or about an upload: `api/test_mlflow_files_access.py`.
         *(f"POST artifacts/presigned-{way}-url" for way in ("download", "upload")),

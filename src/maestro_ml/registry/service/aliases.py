@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import whole_millis
 from maestro_ml.db.work import Work
@@ -87,7 +88,9 @@ async def transition(
     if stage.alias:
         await promotion.check_move(work, model, stage.alias, version)
         await placing.move(work, model, stage.alias, version)
-    else:
+    elif version.stage is not stage:
+        facts = {"name": name, "version": number, "before": version.stage, "stage": stage}
+        record(work, "model_version.staged", "model_version", version.id, **facts)
         version.stage = stage
     version.updated_at = model.updated_at = whole_millis(work.now)
     if archive and before is not None and before.id != version.id:
