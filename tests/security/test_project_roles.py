@@ -18,6 +18,7 @@ from support.forgery import unpack
 from support.live import Cast, ok
 from support.policy import POLICY
 from support.registry import registry_calls, registry_of
+from support.stage import an_approval
 
 MLFLOW, FILES = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts"
 FOLDERS = "artifacts/directories"
@@ -77,11 +78,23 @@ class Ground:
             job = await enqueue(work, "nobody.runs", {}, project_id=UUID(self.id), run_at=later)
         return str(job.id)
 
+    async def an_approval(self) -> tuple[str, str]:
+        """What the viewer asks for, and what a gate has found, in the API's words."""
+        async with open_work(self.truth, Access.system(self.tenant)) as work:
+            viewer = UUID(self.cast["viewerA"].id)
+            asked, failed = an_approval(work, UUID(self.id), viewer, secrets.token_hex(6), 1)
+            work.session.add(asked)
+            await work.session.flush()
+            work.session.add(failed)
+        path = f"{NATIVE}/approvals/{asked.id}"
+        return path, f"{path}/evidence/{failed.id}/retry"
+
     async def calls(self) -> Iterator[tuple[str, str, str, Any]]:
         """Every verb that names this project or something in it: its name in the policy, and how
         it is sent. What destroys comes last."""
         project, job = f"{NATIVE}/projects/{self.id}", f"{NATIVE}/jobs/{await self.a_job()}"
         run, experiment = {"run_id": self.run}, {"experiment_id": self.experiment}
+        approval, retry = await self.an_approval()
         member = f"{project}/members/{self.cast['memberA'].id}"
         tag = {"key": "k", "value": "v"}
         experiments = {"experiment_ids": [self.experiment]}
@@ -94,6 +107,9 @@ class Ground:
             ("read_project", "GET", project, None),
             ("list_project_members", "GET", f"{project}/members", None),
             ("read_job", "GET", job, None),
+            ("read_approval", "GET", approval, None),
+            ("retry_evidence", "POST", retry, None),
+            ("withdraw_approval", "POST", f"{approval}/withdrawal", None),
             ("change_project", "PATCH", project, {"description": "d"}),
             ("cancel_job", "POST", f"{job}/cancel", None),
             ("watch_job", "GET", f"{job}/events", None),
@@ -214,9 +230,9 @@ async def test_a_role_in_the_team_is_what_counts_in_the_project(
     destroy = "DELETE workspaces/{workspace_name}"
     assert scoped - seen == {
         *("create_project", "list_projects", "list_jobs", "POST runs/search", "list_models"),
-        # Of approvals each has a test: `api/test_approval_eyes.py`.
-        *(name for name in scoped if POLICY[name].startswith("approval:")),
         *("GET workspaces", "POST workspaces", destroy),
+        # About what a server has nothing of by itself, or an admin's: `api/test_approval_eyes.py`.
+        *("list_approvals", "create_approval", "vote_on_approval", "override_approval"),
         # Refused to everybody here, or about an upload: `api/test_mlflow_files_access.py`.
         *(f"POST artifacts/presigned-{way}-url" for way in ("download", "upload")),
         "GET mlflow-artifacts/presigned/{path}",
