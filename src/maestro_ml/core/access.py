@@ -68,6 +68,10 @@ class Permission(StrEnum):
     IDENTITY_PROVIDER_READ = "identity-provider:read"
     IDENTITY_PROVIDER_WRITE = "identity-provider:write"
     DEVICE_APPROVE = "device:approve"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_WRITE = "webhook:write"
+    TENANT_WEBHOOK_READ = "tenant-webhook:read"
+    TENANT_WEBHOOK_WRITE = "tenant-webhook:write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,10 @@ RULES: Mapping[Permission, Rule] = {
     Permission.IDENTITY_PROVIDER_READ: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.IDENTITY_PROVIDER_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.DEVICE_APPROVE: Rule(None, Scope.WRITE, session_only=True),
+    Permission.WEBHOOK_READ: Rule(Role.MAINTAINER, Scope.READ),
+    Permission.WEBHOOK_WRITE: Rule(Role.MAINTAINER, Scope.WRITE),
+    Permission.TENANT_WEBHOOK_READ: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.TENANT_WEBHOOK_WRITE: Rule(Role.ADMIN, Scope.ADMIN),
 }
 
 
@@ -203,9 +211,11 @@ class Access:
 # asked without a project, because the session filters what they find. Of the tenant's own things it
 # reads what everybody reads, and changes none.
 PROJECT_SCOPED = frozenset(
-    p for p in Permission if p.value.split(":")[0] in {"project", "run", "job"}
+    p for p in Permission if p.value.split(":")[0] in {"project", "run", "job", "webhook"}
 )
-LISTED = frozenset({Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ})
+LISTED = frozenset(
+    {Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ, Permission.WEBHOOK_READ}
+)
 EVERYBODYS = frozenset(
     permission
     for permission, rule in RULES.items()
