@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI, Request
 from sqlalchemy import select
 
 from maestro_ml.core.access import Access, Role
+from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.errors import Unauthenticated
 from maestro_ml.core.settings import Settings
 from maestro_ml.db.tenants import SYSTEM
@@ -62,10 +63,19 @@ class Api:
 
 
 @asynccontextmanager
-async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> AsyncIterator[Api]:
+async def native_api(
+    sessions: Sessions,
+    folder: Path,
+    *routers: APIRouter,
+    callers: Mapping[str, Access] = CALLERS,
+    clock: Clock = utc_now,
+    **state: object,
+) -> AsyncIterator[Api]:
+    """`state` is put on the application; `callers` may be added to."""
+
     async def authenticate(request: Request) -> Access:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        access = CALLERS.get(token)
+        access = callers.get(token)
         if access is None or access.tenant_id is None:
             raise Unauthenticated
         async with sessions.begin(SYSTEM, read_only=True) as session:
@@ -78,7 +88,9 @@ async def native_api(sessions: Sessions, folder: Path, *routers: APIRouter) -> A
 
     app = FastAPI()
     settings = Settings(data=folder)
-    app.state.runtime = Runtime(settings, sessions, authenticate)
+    app.state.runtime = Runtime(settings, sessions, authenticate, clock)
+    for name, value in state.items():
+        setattr(app.state, name, value)
     problems.install(app, {})
     include(app, *(("/api/v1", router) for router in routers))
     app.add_middleware(Entry)
