@@ -19,6 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.settings import Settings
 from maestro_ml.core.settings_groups import OutboundSettings
 from maestro_ml.db.tenants import SYSTEM
@@ -118,6 +119,11 @@ def a_webhook(url: str = "https://hooks.test/x", **changes: Any) -> WebhookCreat
     return WebhookCreate(**{**usual, "secret": SECRET, **changes})
 
 
+def a_courier(settings: Settings, clock: Clock = utc_now) -> Courier:
+    outbound = Outbound(OutboundSettings(allow=[HOST]))
+    return Courier(outbound, lambda: load_secret(settings), clock)
+
+
 @dataclass
 class Hooks:
     """Webhooks of a test's own database, which hear what is published in it."""
@@ -130,10 +136,7 @@ class Hooks:
         self.clock.stop()
         self.sessions.listeners = (handlers.listen,)
         self.sessions.system_listeners = (handlers.listen_above,)
-        settings = Settings(data=self.folder)
-        self.courier = Courier(
-            Outbound(OutboundSettings(allow=[HOST])), lambda: load_secret(settings), self.clock
-        )
+        self.courier = a_courier(Settings(data=self.folder), self.clock)
         deliver = partial(handlers.deliver, courier=self.courier)
         kinds: dict[str, Handler] = {"webhooks.deliver": deliver, "webhooks.prune": handlers.prune}
         self.worker = Worker(self.sessions, kinds, clock=self.clock)

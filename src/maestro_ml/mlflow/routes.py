@@ -12,6 +12,7 @@ from maestro_ml.mlflow import (
     metrics,
     runs,
     server,
+    webhooks,
     workspaces,
 )
 
@@ -31,6 +32,7 @@ _TRACKING = _mounted(
     inputs.router,
     logged_models.router,
     artifacts.tracking,
+    webhooks.router,
 )
 _FILES = _mounted(artifacts.router)
 _SERVER = _mounted(server.router, workspaces.router)

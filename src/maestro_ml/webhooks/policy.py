@@ -50,6 +50,12 @@ def passes(
     return all(str(data.get(field)) in values for field, values in wanted.items())
 
 
+def may_try(events: Sequence[str], format: WebhookFormat, event: str) -> bool:
+    """Whether an example of an event can be sent: of what it hears, and in MLflow's format, whose
+    clients may name another, of whatever MLflow has a word for."""
+    return EVENTS[event].mlflow if format is WebhookFormat.MLFLOW else event in events
+
+
 def has_failed(failures: int, since: datetime | None, now: datetime) -> bool:
     """Whether nobody seems to be there any more: many times, and for days."""
     return failures >= LEAST_FAILURES and since is not None and since <= now - PATIENCE

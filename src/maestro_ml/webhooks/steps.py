@@ -38,19 +38,25 @@ async def add(
         return await webhooks.create(work, command, courier.seal, **how)
 
 
-async def change(door: Door, courier: Courier, id: UUID, command: WebhookChange) -> Webhook:
-    """Change what is sent.
+async def change(
+    door: Door, courier: Courier, id: UUID, command: WebhookChange | None, secret: str | None = None
+) -> Webhook:
+    """Change what is sent, and sign with another secret if one is sent.
 
     Raises:
         AddressRefused: the server does not call such an address.
         WebhookNotFound, WebhookInvalid: as `webhooks.change`.
     """
     async with door.reading() as work:
-        await webhooks.may_change(work, id)
-    if command.url is not MISSING:
+        webhook = await webhooks.may_change(work, id)
+    if command is not None and command.url is not MISSING:
         await courier.check(command.url)
     async with door.writing() as work:
-        return await webhooks.change(work, id, command)
+        if command is not None:
+            webhook = await webhooks.change(work, id, command)
+        if secret is not None:
+            webhook, _ = await webhooks.rotate_secret(work, id, secret, courier.seal)
+    return webhook
 
 
 async def test(door: Door, courier: Courier, id: UUID, event: str | None) -> tuple[Parcel, Outcome]:

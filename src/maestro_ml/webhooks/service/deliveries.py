@@ -12,6 +12,7 @@ from maestro_ml.db.paging import page_of
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.service import enqueue_internal
 from maestro_ml.projects import service as projects
+from maestro_ml.webhooks import policy
 from maestro_ml.webhooks.catalogue import EVENTS
 from maestro_ml.webhooks.courier import Outcome, Parcel, sealed_keys
 from maestro_ml.webhooks.errors import (
@@ -87,7 +88,7 @@ async def example(work: Work, webhook_id: UUID, event: str | None) -> Parcel:
     """
     webhook = await webhooks.get(work, webhook_id)
     work.require(webhooks.writing(webhook.project_id), webhook.project_id)
-    if event is not None and event not in webhook.events:
+    if event is not None and not policy.may_try(webhook.events, webhook.format, event):
         raise WebhookInvalid("event", why=f"It hears {one_of(webhook.events)}, not {event!r}.")
     kind = EVENTS[event or webhook.events[0]]
     place = webhook.project_id

@@ -123,6 +123,18 @@ async def get(work: Work, id: UUID) -> Webhook:
     return webhook
 
 
+async def check_place(work: Work, id: UUID, project_id: UUID, format: WebhookFormat) -> None:
+    """For whoever calls from inside one project and knows one format: others are not there.
+
+    Raises:
+        WebhookNotFound: it is none of these.
+    """
+    webhook = await _found(work, id)
+    here = webhook.project_id == project_id and webhook.format is format
+    if not here or not work.allows(Permission.PROJECT_READ, project_id):
+        raise WebhookNotFound
+
+
 async def may_change(work: Work, id: UUID) -> Webhook:
     """One that the caller may change: asked before its new address is looked up.
 
