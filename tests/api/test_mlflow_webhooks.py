@@ -176,7 +176,7 @@ async def test_a_new_secret_signs_from_then_on_in_mlflows_header(
     wire: Wire, receiver: Receiver
 ) -> None:
     id = (await made(wire, url=receiver.url, secret=SECRET))["webhook_id"]
-    other = secret("another secret for MLflow's header")
+    other = secret("wh-91c4d2e8b73f60")
     await wire.ok("PATCH", f"webhooks/{id}", {"secret": other})
     await wire.ok("POST", f"webhooks/{id}/test", {})
     (got,) = receiver.got

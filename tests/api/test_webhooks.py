@@ -67,8 +67,8 @@ async def test_a_project_is_heard_by_who_maintains_it(api: Api) -> None:
     given = made.pop("secret")
     assert given.startswith("mlw_")
     assert (made["status"], made["format"], made["filters"]) == ("active", "maestro", {})
-    assert len(made["secret_id"]) == 8
-    assert made["previous_secret_id"] is None
+    assert len(made["key_id"]) == 8
+    assert made["previous_key_id"] is None
     read = await api.ok("maintainer", "GET", f"{W}/{made['id']}")
     assert read == made
     assert given not in str(read)
@@ -81,14 +81,14 @@ async def test_a_secret_of_ones_own_is_never_shown(api: Api) -> None:
     made = await api.ok("admin", "POST", W, {**HOOK, "secret": SECRET})
     assert made["secret"] is None
     rotated = await api.ok(
-        "admin", "POST", f"{W}/{made['id']}/secret", {"secret": secret("a new one")}
+        "admin", "POST", f"{W}/{made['id']}/secret", {"secret": secret("wh-5b1e0c77a9d24f")}
     )
     assert rotated["secret"] is None
-    assert rotated["previous_secret_id"] == made["secret_id"] != rotated["secret_id"]
-    assert rotated["previous_secret_until"] is not None
+    assert rotated["previous_key_id"] == made["key_id"] != rotated["key_id"]
+    assert rotated["previous_key_until"] is not None
     again = await api.ok("admin", "POST", f"{W}/{made['id']}/secret", {})
     assert again["secret"].startswith("mlw_")
-    assert again["previous_secret_id"] == rotated["secret_id"]
+    assert again["previous_key_id"] == rotated["key_id"]
 
 
 @pytest.mark.parametrize("who", ["viewer", "member"])
@@ -97,7 +97,7 @@ async def test_viewers_and_members_may_not(api: Api, who: str) -> None:
     at = f"{W}/{made['id']}"
     for method, path, body in (
         ("POST", W, HOOK),
-        ("GET", W, None),
+        ("GET", f"{W}?project_id={LAB}", None),
         ("GET", at, None),
         ("PATCH", at, {"name": "N"}),
         ("DELETE", at, None),
@@ -107,6 +107,7 @@ async def test_viewers_and_members_may_not(api: Api, who: str) -> None:
         ("POST", f"{at}/deliveries/{new_id()}/replay", None),
     ):
         await api.refused(403, who, method, path, body)
+    assert (await api.ok(who, "GET", W))["items"] == []
 
 
 async def test_a_member_who_maintains_a_project_has_its_webhooks_and_no_others(api: Api) -> None:

@@ -18,7 +18,7 @@ from support.calls import Call, call_of
 from support.dump import kept, tables
 from support.live import Cast, LiveServer, ok
 from support.policy import POLICY, PUBLIC, Operation, Standing, operations, verdict
-from support.principals import Principal, named
+from support.principals import Principal, a_webhook, named
 from support.proof import record
 from support.sources import FromEverywhere
 from support.stage import MLFLOW, Stage, some_jobs, tenant_of
@@ -56,6 +56,7 @@ def own(cast: Cast) -> dict[str, str]:
             "projects": project,
             "service-accounts": ok(admin.post("/service-accounts", json=named()))["id"],
             "logged-models": ok(model)["model"]["info"]["model_id"],
+            "webhooks": ok(admin.post("/webhooks", json=a_webhook(project)))["id"],
         }
         begun = ok(admin.post(f"{cast.url}{MLFLOW}/runs/create", json={"experiment_id": "0"}))
         run = begun["run"]["info"]

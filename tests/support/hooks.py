@@ -39,7 +39,7 @@ from support.leaks import secret
 from support.signin import MovingClock
 from support.world import LAB, caller
 
-SECRET = secret("what deliveries are signed with")
+SECRET = secret("wh-2f6a8d03c5e917")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from maestro_ml.mlflow import (
     metrics,
     runs,
     server,
+    webhooks,
     workspaces,
 )
 from support.calls import Call
@@ -88,6 +89,7 @@ def contract() -> Schema:
         (inputs.router, "/api/2.0/mlflow"),
         (logged_models.router, "/api/2.0/mlflow"),
         (artifacts.tracking, "/api/2.0/mlflow"),
+        (webhooks.router, "/api/2.0/mlflow"),
         (artifacts.router, "/api/2.0/mlflow-artifacts"),
         (server.router, "/api/3.0/mlflow"),
         (workspaces.router, "/api/3.0/mlflow"),

@@ -101,10 +101,10 @@ def key_id() -> str:
 
 def sealed_keys(webhook: Webhook, now: datetime) -> tuple[tuple[str, bytes], ...]:
     """The secrets that are good, the newest first."""
-    found = [(webhook.secret_id, webhook.secret_sealed)]
-    until = webhook.previous_secret_until
+    found = [(webhook.key_id, webhook.secret_sealed)]
+    until = webhook.previous_key_until
     if until is not None and until > now:
-        found.append((webhook.previous_secret_id, webhook.previous_secret_sealed))
+        found.append((webhook.previous_key_id, webhook.previous_secret_sealed))
     return tuple((id, sealed) for id, sealed in found if id is not None and sealed is not None)
 
 

@@ -103,9 +103,9 @@ class WebhookView(View):
     )
     status: WebhookStatus
     disabled_reason: str | None = Field(description="Why the server disabled it, if it did.")
-    secret_id: str | None = Field(description="Names the secret in signatures. None: unsigned.")
-    previous_secret_id: str | None = Field(description="Signs as well, while it is replaced.")
-    previous_secret_until: datetime | None
+    key_id: str | None = Field(description="Names the secret in signatures. None: unsigned.")
+    previous_key_id: str | None = Field(description="Signs as well, while it is replaced.")
+    previous_key_until: datetime | None
     failures: int = Field(description="Failed attempts since one went well.")
     failing_since: datetime | None
     created_by: UUID | None

@@ -19,7 +19,7 @@ from support.hooks import SECRET, Hooks, Receiver, a_webhook
 from support.leaks import secret
 from support.world import ACME, LAB, caller
 
-ANOTHER = secret("another secret for deliveries")
+ANOTHER = secret("wh-c08e4b6d19f572")
 
 
 async def test_a_receiver_is_told_what_happened_and_by_whom(
@@ -45,7 +45,7 @@ async def test_a_receiver_is_told_what_happened_and_by_whom(
     assert got.is_signed_by(SECRET)
     assert not got.is_signed_by(ANOTHER)
     assert got.signatures()[0] == str(int(hooks.clock().timestamp()))
-    assert set(got.signatures()[1]) == {(await hooks.webhook(id)).secret_id}
+    assert set(got.signatures()[1]) == {(await hooks.webhook(id)).key_id}
     assert (delivery.state, delivery.attempts, delivery.last_status) == ("delivered", 1, 200)
     assert delivery.error is None
     assert delivery.next_attempt_at is None
@@ -201,7 +201,7 @@ async def test_for_a_day_both_secrets_sign(hooks: Hooks, receiver: Receiver) -> 
     assert receiver.got[0].is_signed_by(SECRET)
     assert receiver.got[0].is_signed_by(ANOTHER)
     webhook = await hooks.webhook(id)
-    keys = [webhook.secret_id, webhook.previous_secret_id]
+    keys = [webhook.key_id, webhook.previous_key_id]
     assert list(receiver.got[0].signatures()[1]) == keys
     hooks.clock.move(hours=24, seconds=1)
     await hooks.run_finished()

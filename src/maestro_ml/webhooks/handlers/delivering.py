@@ -65,10 +65,8 @@ async def prune(job: JobContext) -> None:
         )
         await work.session.execute(
             update(Webhook)
-            .where(Webhook.previous_secret_until < now)
-            .values(
-                previous_secret_id=None, previous_secret_sealed=None, previous_secret_until=None
-            )
+            .where(Webhook.previous_key_until < now)
+            .values(previous_key_id=None, previous_secret_sealed=None, previous_key_until=None)
             .execution_options(**quiet)
         )
     log.info("webhooks.pruned", count=count)  # not in the result, which one tenant can read

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, inspect, or_, select, update
+from sqlalchemy import String, Table, cast, inspect, or_, select, update
 
 from maestro_ml.audit.service import record_for
 from maestro_ml.core.ids import new_id
@@ -50,7 +50,7 @@ async def _hear(
     data = known.data_of(facts)
     hooks = [
         hook
-        for hook in await _candidates(work, tenant_id, project_id)
+        for hook in await _candidates(work, tenant_id, project_id, event)
         if event in hook.events and policy.passes(hook.filters, event, data)
     ]
     if not hooks:
@@ -79,14 +79,20 @@ async def _hear(
 
 
 async def _candidates(
-    work: Work | SystemWork, tenant_id: UUID, project_id: UUID | None
+    work: Work | SystemWork, tenant_id: UUID, project_id: UUID | None, event: str
 ) -> Sequence[Any]:
-    """Past the session's sight on purpose: who makes something happen may not see who hears it."""
+    """Those whose words name the event. Past the session's sight on purpose: who makes something
+    happen may not see who hears it."""
     hooks = _table(Webhook)
     place = or_(hooks.c.project_id.is_(None), hooks.c.project_id == project_id)
     query = select(
         hooks.c.id, hooks.c.project_id, hooks.c.events, hooks.c.filters, hooks.c.format
-    ).where(hooks.c.tenant_id == tenant_id, hooks.c.status == WebhookStatus.ACTIVE, place)
+    ).where(
+        hooks.c.tenant_id == tenant_id,
+        hooks.c.status == WebhookStatus.ACTIVE,
+        place,
+        cast(hooks.c.events, String).contains(f'"{event}"', autoescape=True),
+    )
     return (await work.session.execute(query)).all()
 
 

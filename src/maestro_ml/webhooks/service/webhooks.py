@@ -19,7 +19,7 @@ from maestro_ml.webhooks.errors import TooManyWebhooks, WebhookNotFound
 from maestro_ml.webhooks.models import Webhook, WebhookFormat
 from maestro_ml.webhooks.schemas import WebhookChange, WebhookCreate
 
-MOST = 100
+MOST = 500
 OVERLAP = timedelta(hours=24)
 Seal = Callable[[UUID, str], bytes]
 
@@ -97,6 +97,7 @@ async def search(
     """A page of the webhooks that the caller may read, the newest first; or of one project's.
 
     Raises:
+        Forbidden: in that project they may read none.
         ProjectNotFound: there is no such project, or not for the caller.
         Invalid: the cursor is not one of this list.
     """
@@ -106,6 +107,7 @@ async def search(
         work.require(Permission.WEBHOOK_READ, project_id)
         query = query.where(Webhook.project_id == project_id)
     else:
+        work.require(Permission.PROJECT_READ)
         query = query.where(_readable(work))
     if format is not None:
         query = query.where(Webhook.format == format)
@@ -206,13 +208,13 @@ async def rotate_secret(
     new_id = courier.key_id()
     if secret is None:
         new_id, made = courier.mint()
-    webhook.previous_secret_id = webhook.secret_id
+    webhook.previous_key_id = webhook.key_id
     webhook.previous_secret_sealed = webhook.secret_sealed
-    webhook.previous_secret_until = work.now + OVERLAP if webhook.secret_id else None
+    webhook.previous_key_until = work.now + OVERLAP if webhook.key_id else None
     _sign_with(webhook, new_id, seal(id, secret or made or ""))
     webhook.updated_at = work.now
     await work.session.flush()
-    record(work, "webhook.secret_rotated", "webhook", id, secret_id=new_id)
+    record(work, "webhook.secret_rotated", "webhook", id, key_id=new_id)
     return webhook, made
 
 
@@ -251,14 +253,8 @@ async def _check_room(work: Work) -> None:
 
 
 def _readable(work: Work) -> ColumnElement[bool]:
-    """Those of projects where the caller may read webhooks, and the tenant's for its admins.
-
-    Raises:
-        Forbidden: there is nowhere that they may.
-    """
+    """Those of projects where the caller may read webhooks, and the tenant's for its admins."""
     own = [id for id in work.access.project_roles if work.allows(Permission.WEBHOOK_READ, id)]
-    if not own:
-        work.require(Permission.WEBHOOK_READ)
     everywhere = work.allows(Permission.WEBHOOK_READ)
     placed = Webhook.project_id.is_not(None) if everywhere else among(Webhook.project_id, own)
     above = work.allows(Permission.TENANT_WEBHOOK_READ)
@@ -266,7 +262,7 @@ def _readable(work: Work) -> ColumnElement[bool]:
 
 
 def _sign_with(webhook: Webhook, id: str, sealed: bytes) -> None:
-    webhook.secret_id, webhook.secret_sealed = id, sealed
+    webhook.key_id, webhook.secret_sealed = id, sealed
 
 
 def _host(url: str) -> str | None:
