@@ -15,7 +15,7 @@ from typing import Any
 import typer.main
 
 import maestro_ml
-from maestro_ml.api.main import HANDLERS, SCHEDULES, WITH_FILES, create_app
+from maestro_ml.api.main import HANDLERS, SCHEDULES, WITH_FILES, WITH_SUBJECTS, create_app
 from maestro_ml.cli.main import app as cli
 from maestro_ml.core.access import RULES, Role
 from maestro_ml.core.errors import MaestroError
@@ -178,7 +178,7 @@ def errors_page() -> str:
 def jobs_page() -> str:
     every = {schedule.kind: _span(schedule.every) for schedule in SCHEDULES}
     lines = ["# Jobs", "", "What the worker runs.", "", "| kind | every | |", "|---|---|---|"]
-    for kind, handler in sorted({**HANDLERS, **WITH_FILES}.items()):
+    for kind, handler in sorted({**HANDLERS, **WITH_FILES, **WITH_SUBJECTS}.items()):
         meaning = " ".join((handler.__doc__ or "").split("\n\n")[0].split())
         lines.append(f"| `{kind}` | {every.get(kind, '')} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ from support.forgery import unpack
 from support.live import Cast, a_password, ok
 from support.policy import Operation, Standing, operations
 from support.principals import Principal, accepting
-from support.stage import Stage, some_jobs
+from support.stage import Stage, some_jobs, with_approvals
 
 # What a run is made of is the record itself, and comes by the thousand; the rest only reads.
 UNRECORDED = {
@@ -46,14 +46,19 @@ UNRECORDED = {
     "forget_password",  # by nobody known: the worker writes down what comes of it
     "resend_verification",  # nothing of theirs waits
     "read_invitation",  # by nobody yet: who accepts it is written down
+    "try_approval_policy",  # it looks, and changes nothing
     "test_identity_provider",  # it looks, and changes nothing
 }
-# By a link that was mailed, or before the tenant knows a factor: where that way is walked.
+# By a link that was mailed, before the tenant knows a factor, or about what a server has nothing of
+# by itself: where that way is walked.
 ON_THE_WAY = {
     "reset_password": ("api/test_password_reset.py", "user.password_reset"),
     "verify_email": ("api/test_verified_registration.py", "user.email_verified"),
     "enrol_at_login": ("security/test_mfa.py", "mfa.enrolment_begun"),
     "confirm_at_login": ("security/test_mfa.py", "mfa.enabled"),
+    "create_approval": ("api/test_approvals.py", "approval.requested"),
+    "vote_on_approval": ("api/test_approvals.py", "approval.voted"),
+    "override_approval": ("api/test_approval_gates.py", "approval.overridden"),
 }
 CHANGING = [
     o
@@ -265,7 +270,7 @@ def used() -> Used:
 async def stage(cast: Cast, truth: Sessions) -> AsyncIterator[Stage]:
     jobs = await some_jobs(cast, truth, 4)
     with httpx2.Client(base_url=cast.url, timeout=30) as http:
-        yield Stage(cast, http, [], jobs)
+        yield await with_approvals(Stage(cast, http, [], jobs), truth)
 
 
 def events_of(answer: list[AuditEvent]) -> Iterator[tuple[str, str | None]]:

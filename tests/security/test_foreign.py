@@ -6,13 +6,14 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
-from maestro_ml.core.access import RULES, Permission, Role
+from maestro_ml.core.access import RULES, Access, Permission, Role
 from maestro_ml.core.ids import new_id
-from maestro_ml.db.work import Sessions
+from maestro_ml.db.work import Sessions, open_work
 from support.answers import finds_nothing, keeps_the_rules
 from support.calls import Call, call_of
 from support.dump import kept, tables
@@ -21,7 +22,7 @@ from support.policy import POLICY, PUBLIC, Operation, Standing, operations, verd
 from support.principals import Principal, a_webhook, named
 from support.proof import record
 from support.sources import FromEverywhere
-from support.stage import MLFLOW, Stage, some_jobs, tenant_of
+from support.stage import MLFLOW, Stage, an_approval, some_jobs, tenant_of, with_approvals
 from support.surface import Field, described, fields
 
 B = Standing(home="B", role=Role.ADMIN)
@@ -43,17 +44,21 @@ async def stage(cast: Cast, truth: Sessions) -> AsyncIterator[Stage]:
     admin = Principal("adminA", Standing(role=Role.ADMIN), lambda: {}, "adminA")
     jobs = await some_jobs(cast, truth, 6)
     with httpx2.Client(base_url=cast.url, timeout=30, transport=FromEverywhere()) as http:
-        yield Stage(cast, http, [who, admin], jobs)
+        yield await with_approvals(Stage(cast, http, [who, admin], jobs), truth)
 
 
 @pytest.fixture(scope="module")
-def own(cast: Cast) -> dict[str, str]:
+async def own(cast: Cast, truth: Sessions) -> dict[str, str]:
     """What B has itself, by the word before its place in an address."""
     with cast.client("adminB") as admin:
         project = ok(admin.post("/projects", json=named()))["id"]
+        async with open_work(truth, Access.system(tenant_of(cast, "adminB"))) as work:
+            asked, _ = an_approval(work, UUID(project), UUID(cast["adminB"].id), "B's own", 1)
+            work.session.add(asked)
         model = admin.post(f"{cast.url}{MLFLOW}/logged-models", json={"experiment_id": "0"})
         made = {
             "projects": project,
+            "approvals": str(asked.id),
             "service-accounts": ok(admin.post("/service-accounts", json=named()))["id"],
             "logged-models": ok(model)["model"]["info"]["model_id"],
             "webhooks": ok(admin.post("/webhooks", json=a_webhook(project)))["id"],
@@ -227,6 +232,7 @@ def of_tenant_a(stage: Stage, kind: str) -> list[str]:
         "experiment": [stage.experiment],
         "run": [stage.run],
         "model": [stage.model],
+        **{key: [stage.project] for key in ("id", "subject")},
         "upload": [str(stage.an_upload()["upload_id"])],
     }
     if kind not in known:

@@ -14,7 +14,7 @@ from support.leaks import in_files, in_rows
 from support.live import Cast, LiveServer, a_cast, ok
 from support.policy import Standing
 from support.principals import Principal
-from support.stage import MLFLOW, Stage, some_jobs, tenant_of
+from support.stage import MLFLOW, Stage, some_jobs, tenant_of, with_approvals
 
 PATIENCE = 60
 
@@ -22,10 +22,11 @@ PATIENCE = 60
 async def a_life(cast: Cast, server: LiveServer) -> tuple[str, dict[str, str]]:
     """Tenant A has something of every kind, each with the mark; and its credentials."""
     engines = make_engines(server.database)
-    jobs = await some_jobs(cast, Sessions(engines), 2)
-    await engines.dispose()
+    truth = Sessions(engines)
+    jobs = await some_jobs(cast, truth, 2)
     with httpx2.Client(base_url=cast.url, timeout=30) as http:
-        stage = Stage(cast, http, [], jobs)
+        stage = await with_approvals(Stage(cast, http, [], jobs), truth)
+        await engines.dispose()
         who = Principal("adminA", Standing(), lambda: {}, "adminA")
         for stem in ("invitations", "identity-providers", "sessions"):
             stage.fill(stem, who)
@@ -60,6 +61,7 @@ async def test_nothing_is_left_of_a_deleted_tenant(server: LiveServer) -> None:
     (folder / "file").write_text(mark)
     held = where(server.database, mark)
     assert {"projects.name", "runs.name", "experiments.name", "users.name", "params.value"} <= held
+    assert {"approval_requests.name", "approval_evidence.summary"} <= held
     assert len(held) > 12
     with cast.client("root") as root:
         path = f"/tenants/{tenant}/deletion"

@@ -14,7 +14,7 @@ from support.policy import METRICS, POLICY, PUBLIC, Operation, operations, verdi
 from support.principals import Principal, bearer, named, nobodies, somebodies
 from support.proof import record
 from support.sources import FromEverywhere
-from support.stage import MLFLOW, Stage, some_jobs, tenant_of
+from support.stage import MLFLOW, Stage, some_jobs, tenant_of, with_approvals
 
 OPERATIONS = operations()
 _MANY = 40  # more than there are principals
@@ -40,7 +40,7 @@ async def stage(cast: Cast, live: LiveServer, truth: Sessions) -> AsyncIterator[
         *await somebodies(cast, truth, tenant),
     ]
     with httpx2.Client(base_url=cast.url, timeout=30, transport=FromEverywhere()) as http:
-        yield Stage(cast, http, everybody, jobs)
+        yield await with_approvals(Stage(cast, http, everybody, jobs), truth)
 
 
 def ask(stage: Stage, operation: Operation, who: Principal, call: Call) -> list[str]:

@@ -29,7 +29,7 @@ class Call:
     """What an operation is sent, and how it ends for whoever may."""
 
     body: Any = None
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
     path: dict[str, str] = field(default_factory=dict)
     bearer: str | None = None  # in place of the caller's own
     ends: str | None = None  # the code of a refusal; None: it is done
@@ -62,6 +62,14 @@ def _of_experiment(**more: Any) -> Callable[[Stage, Principal], Call]:
 
 def _of_run(**more: Any) -> Callable[[Stage, Principal], Call]:
     return lambda stage, _: Call({"run_id": stage.run} | more)
+
+
+def _of_registered(*, query: bool = False, **more: str) -> Callable[[Stage, Principal], Call]:
+    def prepare(stage: Stage, _: Principal) -> Call:
+        sent = {"name": stage.registered} | more
+        return Call(query=sent) if query else Call(sent)
+
+    return prepare
 
 
 def _deleted_run(stage: Stage) -> str:
@@ -191,6 +199,21 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "remove_project_member": lambda stage, _: Call(
         path={"id": stage.with_viewer(stage.a_project()[0])}
     ),
+    "create_approval": lambda *_: Call(
+        {
+            "subject_kind": "nothing",
+            "subject_id": str(new_id()),
+            "alias": "production",
+            "target": "1",
+        },
+        ends="approval-kind-unknown",
+    ),
+    "vote_on_approval": lambda *_: Call({"verdict": "approve"}, ends="approval-kind-unknown"),
+    "withdraw_approval": lambda stage, _: Call(path={"id": stage.approvals.pop()}),
+    "override_approval": lambda *_: Call({"reason": "r"}, ends="approval-kind-unknown"),
+    "retry_evidence": lambda stage, _: Call(path=stage.evidence.pop(0)),
+    "write_approval_policy": lambda *_: Call({"policy": None}),
+    "try_approval_policy": lambda *_: Call({"policy": {}}),
     "cancel_job": lambda stage, _: Call(path={"id": stage.jobs.pop()}),
     "watch_job": lambda stage, _: Call(path={"id": stage.ended_job}),
     "create_webhook": lambda stage, _: Call(a_webhook(stage.project)),
@@ -269,6 +292,46 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "POST logged-models/{model_id}/params": lambda *_: Call(
         {"params": [{"key": "k", "value": "v"}]}
     ),
+    "create_model": lambda stage, _: Call(named(project=stage.slug)),
+    "change_model": lambda *_: Call({"description": "changed"}),
+    "delete_model": lambda *_: Call(query={"confirm": "no"}, ends="model-delete-unconfirmed"),
+    "compare_model_versions": lambda *_: Call(query={"versions": ["1", "1"]}),
+    "set_model_alias": lambda *_: Call({"version": 1}),
+    "read_model_alias": lambda stage, _: Call(path={"name": stage.registered, "alias": "latest"}),
+    "delete_model_alias": lambda stage, _: Call(
+        path={"name": stage.an_aliased_model(), "alias": "a"}
+    ),
+    "create_model_version": lambda *_: Call({"copy_of": 1}),
+    "change_model_version": lambda *_: Call({"description": "changed"}),
+    "delete_model_version": lambda stage, _: Call(
+        path={"name": stage.a_registered_model(), "version": "1"}
+    ),
+    "POST registered-models/create": lambda *_: Call(named()),
+    "GET registered-models/get": _of_registered(query=True),
+    "POST registered-models/rename": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "new_name": secrets.token_hex(6)}
+    ),
+    "PATCH registered-models/update": _of_registered(description="new"),
+    "DELETE registered-models/delete": lambda stage, _: Call({"name": stage.a_registered_model()}),
+    "GET registered-models/get-latest-versions": _of_registered(query=True),
+    "POST registered-models/get-latest-versions": _of_registered(),
+    "POST registered-models/set-tag": _of_registered(key="k", value="v"),
+    "DELETE registered-models/delete-tag": _of_registered(key="gone"),
+    "POST registered-models/alias": _of_registered(alias="a", version="1"),
+    "DELETE registered-models/alias": _of_registered(alias="gone"),
+    "GET registered-models/alias": _of_registered(query=True, alias="latest"),
+    "POST model-versions/create": lambda stage, _: Call(
+        {"name": stage.registered, "source": "s3://bucket/model", "run_id": stage.run}
+    ),
+    "GET model-versions/get": _of_registered(query=True, version="1"),
+    "PATCH model-versions/update": _of_registered(version="1", description="new"),
+    "POST model-versions/transition-stage": _of_registered(version="1", stage="Archived"),
+    "DELETE model-versions/delete": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "version": "1"}
+    ),
+    "GET model-versions/get-download-uri": _of_registered(query=True, version="1"),
+    "POST model-versions/set-tag": _of_registered(version="1", key="k", value="v"),
+    "DELETE model-versions/delete-tag": _of_registered(version="1", key="gone"),
     "GET artifacts/list": lambda stage, _: Call(query={"run_id": stage.run}),
     "POST artifacts/presigned-download-url": lambda stage, _: Call(
         {"run_id": stage.run, "path": stage.a_file().rpartition("/")[2]}, ends=UNSIGNED

@@ -88,7 +88,8 @@ class Fuzz:
     statuses: Counter[int] = field(default_factory=Counter)
 
     def run(self, cases: int, seed: int, *, say: Callable[[str], object] = str) -> None:
-        """So many cases, give or take, with each operation's share the same.
+        """So many cases, with each operation's share the same: of one that has fewer to offer, the
+        rest is left to those after it.
 
         With fewer cases than operations times callers, the callers take turns.
         """
@@ -107,7 +108,9 @@ class Fuzz:
             ]
         self.restore()
         for number, (operation, who) in enumerate(pairs, start=1):
-            self._operation(operation, who, max(1, cases // len(pairs)), random.randrange(2**32))
+            left = cases - self.statuses.total()
+            share = max(1, -(-left // (len(pairs) - number + 1)))
+            self._operation(operation, who, share, random.randrange(2**32))
             if number % 20 == 0 or number == len(pairs):
                 sent, found = self.statuses.total(), len(self.findings)
                 say(f"{number} of {len(pairs)}: {sent} cases, {found} findings")

@@ -13,6 +13,8 @@ from uuid import UUID
 import httpx2
 
 from maestro_ml.api.main import make_worker
+from maestro_ml.approvals.routes import router as approvals
+from maestro_ml.approvals.routes_policies import router as approval_policies
 from maestro_ml.audit.routes import router as audit_routes
 from maestro_ml.core.access import Role
 from maestro_ml.core.settings import Settings
@@ -45,6 +47,7 @@ from maestro_ml.projects.routes import router as project_routes
 from support.mail import mails
 from support.routing import include
 from support.signin import API, MovingClock, signin_app
+from support.things import KINDS
 from support.world import ACME, USERS
 
 ROUTERS = (
@@ -62,6 +65,8 @@ ROUTERS = (
     oidc.router,
     device.router,
     project_routes,
+    approvals,
+    approval_policies,
     audit_routes,
     outbox,
 )
@@ -152,6 +157,7 @@ async def a_people_server(
     app = signin_app(settings, sessions, identity)
     app.state.projects = projects
     app.state.queue = queue
+    app.state.subjects = KINDS
     app.state.post = post = Post(settings.mail, identity.secret)
     include(app, *((API, router) for router in ROUTERS))
     transport = httpx2.ASGITransport(app=app)

@@ -11,8 +11,15 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from maestro_ml.core.access import Access
-from maestro_ml.db.work import Sessions, open_work
+from maestro_ml.approvals.models import (
+    ApprovalEvidence,
+    ApprovalRequest,
+    ApprovalState,
+    EvidenceState,
+)
+from maestro_ml.core.access import Access, Role
+from maestro_ml.core.ids import new_id
+from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.jobs.service import enqueue
 from support.forgery import unpack
 from support.live import Cast, ok
@@ -27,6 +34,7 @@ from support.principals import (
 
 MLFLOW = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts"
+_APPROVALS = 60
 
 
 def tenant_of(cast: Cast, name: str = "adminA") -> UUID:
@@ -41,6 +49,60 @@ async def some_jobs(cast: Cast, truth: Sessions, count: int) -> list[str]:
         return [str(job.id) for job in jobs]
 
 
+async def with_approvals(stage: "Stage", truth: Sessions) -> "Stage":
+    """And things that are asked for in A's project, by its member: of a kind that no server knows,
+    so that nobody grants one. Their gates have failed, and can be run again."""
+    async with open_work(truth, Access.system(tenant_of(stage.cast))) as work:
+        for number in range(_APPROVALS):
+            asked, failed = an_approval(
+                work, UUID(stage.project), UUID(stage.cast["memberA"].id), stage.mark, number
+            )
+            work.session.add(asked)
+            await work.session.flush()
+            work.session.add(failed)
+            stage.approvals.append(str(asked.id))
+            stage.evidence.append({"id": str(asked.id), "evidence_id": str(failed.id)})
+    stage.theirs |= {*stage.approvals, *(one["evidence_id"] for one in stage.evidence)}
+    return stage
+
+
+def an_approval(
+    work: Work, project: UUID, by: UUID, mark: str, number: int
+) -> tuple[ApprovalRequest, ApprovalEvidence]:
+    asked = ApprovalRequest(
+        project_id=project,
+        subject_kind="nothing",
+        subject_id=new_id(),
+        alias="production",
+        target=str(number),
+        name=mark,
+        fingerprint="f",
+        policy_chain="built-in",
+        policy_number=0,
+        votes_needed=1,
+        role_needed=Role.MAINTAINER,
+        requested_by=by,
+        reason=mark,
+        state=ApprovalState.IN_REVIEW,
+        expires_at=work.now + timedelta(days=1),
+        slot=f"{mark}:{number}",
+        created_at=work.now,
+    )
+    failed = ApprovalEvidence(
+        project_id=project,
+        request_id=asked.id,
+        position=0,
+        attempt=1,
+        kind="latency",
+        parameters={},
+        timeout_seconds=60,
+        state=EvidenceState.FAILED,
+        summary=mark,
+        created_at=work.now,
+    )
+    return asked, failed
+
+
 @dataclass
 class Stage:
     """Tenant A's things, made anew where a call would use them up. Each carries the mark in its
@@ -52,6 +114,8 @@ class Stage:
     jobs: list[str]
     mark: str = field(default_factory=lambda: f"SENT{secrets.token_hex(6)}")
     theirs: set[str] = field(default_factory=set)
+    approvals: list[str] = field(default_factory=list)
+    evidence: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.theirs |= {self.mark, *self.jobs, self.cast["viewerA"].id}
@@ -63,6 +127,7 @@ class Stage:
         self.run = self.a_run()
         self.model = self.a_model()
         self.webhook, self.mlflow_webhook = self.a_webhook(), self.a_webhook_of_mlflow()
+        self.registered = self.a_registered_model()
         self.ended_job = self.jobs.pop()
         ok(self.made("POST", f"/api/v1/jobs/{self.ended_job}/cancel"))
 
@@ -153,6 +218,21 @@ class Stage:
         id: str = ok(self.made("POST", path, {}))["delivery_id"]
         self.theirs.add(id)
         return id
+
+    def a_registered_model(self) -> str:
+        """With a version of A's run."""
+        name = f"{self.mark} {secrets.token_hex(4)}"
+        marked = {"description": self.mark, "tags": [{"key": "tag", "value": self.mark}]}
+        ok(self.made("POST", f"{MLFLOW}/registered-models/create", {"name": name} | marked))
+        version = {"name": name, "source": f"runs:/{self.run}", "run_id": self.run}
+        ok(self.made("POST", f"{MLFLOW}/model-versions/create", version | marked))
+        return name
+
+    def an_aliased_model(self) -> str:
+        name = self.a_registered_model()
+        alias = {"name": name, "alias": "a", "version": "1"}
+        ok(self.made("POST", f"{MLFLOW}/registered-models/alias", alias))
+        return name
 
     def a_file(self) -> str:
         """The address of one, of which there is always the same."""
@@ -274,6 +354,9 @@ class Stage:
             "logged-models": lambda: self.model,
             "webhooks": lambda: self.webhook,
             "deliveries": self.a_delivery,
+            "models": lambda: self.registered,
+            "versions": lambda: "1",
+            "aliases": lambda: "a",
             "workspaces": lambda: self.slug,
             "users": lambda: self.cast["viewerA"].id,
             "members": lambda: self.cast["viewerA"].id,
@@ -281,6 +364,7 @@ class Stage:
             "audit-events": self.an_event,
             "api-keys": lambda: self.an_api_key(who),
             "jobs": lambda: self.jobs[-1],
+            "approvals": lambda: self.approvals[0],
             "service-accounts": self.a_service_account,
             "tenants": lambda: self.a_tenant()[0],
             "deletions": self.a_deletion,

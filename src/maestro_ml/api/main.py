@@ -22,6 +22,10 @@ from maestro_ml.api import front, reference, system
 from maestro_ml.api.contract import Application
 from maestro_ml.api.starting import Starting
 from maestro_ml.api.stopping import told_to_stop
+from maestro_ml.approvals import handlers as approval_handlers
+from maestro_ml.approvals.ports import Subjects
+from maestro_ml.approvals.routes import router as approvals
+from maestro_ml.approvals.routes_policies import router as approval_policies
 from maestro_ml.audit import handlers as audit_handlers
 from maestro_ml.audit.routes import router as audit
 from maestro_ml.audit.service import VERIFY
@@ -80,6 +84,8 @@ from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
 from maestro_ml.outbound.client import Outbound
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
+from maestro_ml.registry.routes import router as models
+from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking import handlers as tracking_handlers
 from maestro_ml.webhooks import handlers as webhook_handlers
@@ -102,11 +108,16 @@ API: tuple[APIRouter, ...] = (
     oidc.router,
     device.router,
     project_routes,
+    models,
+    approvals,
+    approval_policies,
     jobs,
     audit,
     outbox,
     webhooks,
 )
+# What can be put up for approval, by its kind.
+SUBJECTS: Mapping[str, Subjects] = {KIND: ModelAliases()}
 ABOUT = (
     "Maestro's own API. MLflow's protocol for experiments, runs, params, metrics, tags, search and "
     "files is answered as well, under `/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`, with the same "
@@ -134,7 +145,13 @@ WITH_FILES: Mapping[str, Callable[[Blobs, JobContext], Awaitable[None]]] = {
     "storage.sweep": tracking_handlers.sweep,
     "tenants.delete": delete_tenant,
 }
+# What looks at what is put up for approval.
+WITH_SUBJECTS: Mapping[str, Callable[[Mapping[str, Subjects], JobContext], Awaitable[None]]] = {
+    "approvals.gate": approval_handlers.gate,
+    "approvals.sweep": approval_handlers.sweep,
+}
 SCHEDULES: tuple[Every, ...] = (
+    Every("approvals.sweep", timedelta(minutes=5)),
     Every("audit.seal", timedelta(minutes=1)),
     Every("identity.prune", timedelta(days=1)),
     Every("identity.prune_sign_ins", timedelta(hours=1)),
@@ -164,10 +181,12 @@ def make_worker(
     handlers: Mapping[str, Handler] = HANDLERS,
     clock: Clock = utc_now,
     post: Post | None = None,
+    subjects: Mapping[str, Subjects] = SUBJECTS,
 ) -> Worker:
     """A worker for every kind of job there is. Mail goes out by `post`."""
     blobs = Blobs.open(settings)
     bound: dict[str, Handler] = {k: partial(handler, blobs) for k, handler in WITH_FILES.items()}
+    bound |= {k: partial(handler, subjects) for k, handler in WITH_SUBJECTS.items()}
     if "mail.deliver" in handlers:
         bound["mail.deliver"] = partial(mail_handlers.deliver, post=post)
     if "webhooks.deliver" in handlers:
@@ -255,6 +274,7 @@ def create_app(
     app.state.queue = queue
     app.state.blobs = blobs
     app.state.courier = Courier(identity.outbound, lambda: identity.secret, clock)
+    app.state.subjects = SUBJECTS
     app.state.metrics = Metrics()
     seen_by_people = {f"/api/v1{oidc.router.prefix}/": pages.refusal}
     problems.install(app, dict.fromkeys(PREFIXES, failure) | seen_by_people)

@@ -10,6 +10,8 @@ from maestro_ml.cli import (
     accounts,
     admin,
     api_keys,
+    approval_policies,
+    approvals,
     audit,
     config,
     db,
@@ -18,6 +20,7 @@ from maestro_ml.cli import (
     identity_providers,
     jobs,
     mfa,
+    models,
     outbox,
     own_account,
     projects,
@@ -73,6 +76,8 @@ app.add_typer(sessions.app, name="sessions", rich_help_panel=YOU)
 app.add_typer(api_keys.app, name="tokens", rich_help_panel=YOU)
 app.add_typer(api_keys.app, name="api-keys", hidden=True)  # as it was called at first
 app.add_typer(projects.app, name="projects")
+app.add_typer(models.app, name="models")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="users", rich_help_panel=ADMIN)
 app.add_typer(users.invites, name="invites", rich_help_panel=ADMIN)
@@ -80,6 +85,7 @@ app.add_typer(service_accounts.app, name="service-accounts", rich_help_panel=ADM
 app.add_typer(tenants.app, name="tenants", rich_help_panel=ADMIN)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=ADMIN)
 app.add_typer(identity_providers.app, name="identity-providers", rich_help_panel=ADMIN)
+app.add_typer(approval_policies.app, name="approval-policies", rich_help_panel=ADMIN)
 app.add_typer(audit.app, name="audit", rich_help_panel=ADMIN)
 
 

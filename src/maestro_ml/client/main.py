@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Self
 
+from maestro_ml.client.approvals import ApprovalPolicies, Approvals
 from maestro_ml.client.audit import Audit
 from maestro_ml.client.auth import Auth
 from maestro_ml.client.jobs import Jobs
 from maestro_ml.client.mfa import Mfa
+from maestro_ml.client.models import Models
 from maestro_ml.client.outbox import Outbox
 from maestro_ml.client.people import Accounts, ApiKeys, ServiceAccounts, Tenants, Users
 from maestro_ml.client.projects import Projects
@@ -40,6 +42,9 @@ class MaestroClient:
         self.mfa = Mfa(self._transport)
         self.sessions = Sessions(self._transport)
         self.projects = Projects(self._transport)
+        self.models = Models(self._transport)
+        self.approvals = Approvals(self._transport)
+        self.approval_policies = ApprovalPolicies(self._transport)
         self.api_keys = ApiKeys(self._transport)
         self.tenants = Tenants(self._transport)
         self.users = Users(self._transport)

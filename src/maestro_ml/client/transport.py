@@ -22,7 +22,7 @@ PASSING = frozenset({502, 503, 504})
 # The connection was never made, so nobody has seen the request.
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
-Params = Mapping[str, str | int | bool | None]
+Params = Mapping[str, str | int | bool | list[int] | None]
 
 
 class Transport:

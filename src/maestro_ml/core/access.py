@@ -65,6 +65,14 @@ class Permission(StrEnum):
     PROJECT_MANAGE = "project:manage"
     RUN_READ = "run:read"
     RUN_WRITE = "run:write"
+    MODEL_READ = "model:read"
+    MODEL_WRITE = "model:write"
+    APPROVAL_READ = "approval:read"
+    APPROVAL_REQUEST = "approval:request"
+    APPROVAL_DECIDE = "approval:decide"
+    APPROVAL_OVERRIDE = "approval:override"
+    POLICY_READ = "policy:read"
+    POLICY_WRITE = "policy:write"
     IDENTITY_PROVIDER_READ = "identity-provider:read"
     IDENTITY_PROVIDER_WRITE = "identity-provider:write"
     DEVICE_APPROVE = "device:approve"
@@ -124,6 +132,15 @@ RULES: Mapping[Permission, Rule] = {
     Permission.PROJECT_MANAGE: Rule(Role.MAINTAINER, Scope.WRITE),
     Permission.RUN_READ: Rule(Role.VIEWER, Scope.READ),
     Permission.RUN_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.MODEL_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.MODEL_WRITE: Rule(Role.MEMBER, Scope.WRITE),
+    Permission.APPROVAL_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.APPROVAL_REQUEST: Rule(Role.MEMBER, Scope.WRITE),
+    # A vote is a person's word, and what decides about votes is too: a key lies in a script.
+    Permission.APPROVAL_DECIDE: Rule(Role.MAINTAINER, Scope.WRITE, session_only=True),
+    Permission.APPROVAL_OVERRIDE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
+    Permission.POLICY_READ: Rule(Role.VIEWER, Scope.READ),
+    Permission.POLICY_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.IDENTITY_PROVIDER_READ: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.IDENTITY_PROVIDER_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.DEVICE_APPROVE: Rule(None, Scope.WRITE, session_only=True),
@@ -211,10 +228,19 @@ class Access:
 # asked without a project, because the session filters what they find. Of the tenant's own things it
 # reads what everybody reads, and changes none.
 PROJECT_SCOPED = frozenset(
-    p for p in Permission if p.value.split(":")[0] in {"project", "run", "job", "webhook"}
+    p
+    for p in Permission
+    if p.value.split(":")[0] in {"project", "run", "model", "job", "approval", "webhook"}
 )
 LISTED = frozenset(
-    {Permission.PROJECT_READ, Permission.RUN_READ, Permission.JOB_READ, Permission.WEBHOOK_READ}
+    {
+        Permission.PROJECT_READ,
+        Permission.RUN_READ,
+        Permission.MODEL_READ,
+        Permission.JOB_READ,
+        Permission.APPROVAL_READ,
+        Permission.WEBHOOK_READ,
+    }
 )
 EVERYBODYS = frozenset(
     permission

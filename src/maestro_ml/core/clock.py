@@ -14,3 +14,8 @@ def utc_now() -> datetime:
 def to_millis(moment: datetime) -> int:
     """Whole milliseconds since 1970, exact where a float would round."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def whole_millis(moment: datetime) -> datetime:
+    """As MLflow's clients see it, so that a filter for a time that they were told finds it."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,9 +15,11 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     MetaData,
+    String,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator
 
 from maestro_ml.core.ids import new_id
@@ -99,6 +101,25 @@ class ProjectOwned(TenantOwned, kw_only=True):
         super().__init_subclass__(**options)
 
 
+class Part(TenantOwned, kw_only=True):
+    """A row that is known by its owner and a key: it has no id and no life of its own."""
+
+    __rules__: ClassVar[tuple[SchemaItem, ...]] = ()  # beside those of its owners
+    __wide__: ClassVar[bool] = False  # SQLite keeps small rows inside their key's tree
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, init=False)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        owners = (cls.__dict__["__owner__"], *cls.__dict__.get("__others__", ()))
+        cls.__table_args__ = (
+            *(same_tenant(column, table, ondelete="CASCADE") for column, table in owners),
+            *cls.__rules__,
+            {"sqlite_with_rowid": cls.__wide__},
+        )
+        # TenantOwned's own keys are over `id`, and the owner's row already holds the tenant.
+        super(TenantOwned, cls).__init_subclass__(**options)
+
+
 class TenantSeen(MappedAsDataclass, kw_only=True):
     """A row above tenants, of which a tenant's session may read some, and change none."""
 
@@ -106,6 +127,10 @@ class TenantSeen(MappedAsDataclass, kw_only=True):
     def seen_by(cls, tenant: UUID) -> ColumnElement[bool]:
         """The rows that the tenant may read."""
         raise NotImplementedError(cls)
+
+
+# Compared byte by byte on both databases, so that what lies below a folder is one range.
+Bytewise = String().with_variant(String(collation="C"), "postgresql")
 
 
 def same_tenant(column: str, table: str, *, ondelete: str | None = None) -> ForeignKeyConstraint:

@@ -26,7 +26,7 @@ ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 # What keeps the platform itself in order: no tenant sees these, and no tenant's limit holds them.
 PLATFORM = frozenset(
     {
-        *("audit.seal", "tenants.delete"),
+        *("approvals.sweep", "audit.seal", "tenants.delete"),
         *("identity.prune", "identity.prune_sign_ins", "identity.send_reset"),
         *("jobs.prune", "limits.prune", "mail.deliver", "mail.prune", "storage.sweep"),
         "webhooks.prune",

@@ -128,6 +128,17 @@ def seen_by_tenants(table: str, rows: str, *, columns: tuple[str, ...] = ()) -> 
         )
 
 
+def added_by_tenants(table: str) -> None:
+    """A table whose rows a tenant reads and adds, and nobody changes; they go with what they belong
+    to, or with the tenant."""
+    above_tenants(table, "SELECT, INSERT, DELETE")
+    op.execute(f"GRANT SELECT, INSERT ON {table} TO {APP}")
+    op.execute(
+        f"CREATE POLICY {table}_app ON {table} TO {APP}"
+        f" USING (tenant_id = {MINE}) WITH CHECK (tenant_id = {MINE})"
+    )
+
+
 def open_table(table: str) -> None:
     """Takes back what the functions above did to a table that stays."""
     for policy in ("system", "app", "app_count"):

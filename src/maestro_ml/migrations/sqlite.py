@@ -28,3 +28,11 @@ def drop_triggers(*tables: str) -> None:
     for table in tables:
         for what in ("keeps_its_tenant", "unchanged", "kept"):
             op.execute(f"DROP TRIGGER IF EXISTS {table}_{what}")
+
+
+def never_change(table: str) -> None:
+    """Rows are not changed; they go with what they belong to."""
+    op.execute(
+        f"CREATE TRIGGER {table}_unchanged BEFORE UPDATE ON {table}"
+        f" BEGIN SELECT RAISE(ABORT, 'rows of {table} are never changed'); END"
+    )

@@ -1,7 +1,8 @@
 """MLflow's calls about files, which it calls artifacts.
 
 A file's address is its root's, as clients are told it, and a path below: `{experiment}/{run}/
-artifacts/{path}`, or `{experiment}/models/{model}/artifacts/{path}`.
+artifacts/{path}`, `{experiment}/models/{model}/artifacts/{path}`, or, never written to,
+`versions/{version}/artifacts/{path}`.
 """
 
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from maestro_ml.mlflow import wire_files as wire
 from maestro_ml.mlflow.deps import SECRET_HEADER, Adding, Files, Reading, Stepping, Steps
 from maestro_ml.mlflow.errors import DownloadUnsigned, MultipartDownloadUnsupported, UploadUnsigned
 from maestro_ml.mlflow.wire import ModelId
+from maestro_ml.mlflow.wire_files import Kept
+from maestro_ml.registry.service import files as kept
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.storage.errors import BlobNotFound
 from maestro_ml.storage.keys import BlobKey
@@ -36,14 +39,17 @@ router = APIRouter()
 
 @router.get("/artifacts")
 async def list_below(here: Reading, path: str = "") -> dict[str, Any]:
-    root, below = wire.place_of(path)
-    found = await files.listing(here.work, root, below)
+    root, below = wire.readable(path)
+    if isinstance(root, Kept):
+        found = await kept.listing(here.work, root.version_id, below)
+    else:
+        found = await files.listing(here.work, root, below)
     return {"files": [wire.file_message(one, below) for one in found]}
 
 
 @router.get("/artifacts/{path:path}")
 async def fetch(steps: Stepping, blobs: Files, request: Request, path: str) -> Response:
-    root, below = wire.place_of(path)
+    root, below = wire.readable(path)
     return await _sent(steps, blobs, request, root, below)
 
 
@@ -65,7 +71,7 @@ async def delete(steps: Stepping, blobs: Files, path: str) -> dict[str, Any]:
 
 @router.get("/presigned/{path:path}")
 async def presign(steps: Stepping, blobs: Files, path: str) -> dict[str, Any]:
-    root, below = wire.place_of(path)
+    root, below = wire.readable(path)
     file, url = await _signed(steps, blobs, root, below, SIGNED_FOR)
     if url is None:
         raise MultipartDownloadUnsupported
@@ -156,7 +162,9 @@ async def presign_upload(here: Reading, body: wire.PresignUpload) -> None:
     raise UploadUnsigned
 
 
-async def _sent(steps: Steps, blobs: Blobs, request: Request, root: Root, path: str) -> Response:
+async def _sent(
+    steps: Steps, blobs: Blobs, request: Request, root: Root | Kept, path: str
+) -> Response:
     try:
         return await _as_it_is(steps, blobs, request, await _found(steps, root, path))
     except BlobNotFound:  # it was replaced in between, or deleted
@@ -170,14 +178,16 @@ async def _as_it_is(steps: Steps, blobs: Blobs, request: Request, file: Found) -
 
 
 async def _signed(
-    steps: Steps, blobs: Blobs, root: Root, path: str, seconds: int
+    steps: Steps, blobs: Blobs, root: Root | Kept, path: str, seconds: int
 ) -> tuple[Found, str | None]:
     file = await _found(steps, root, path)
     return file, await blobs.signed(BlobKey(steps.tenant_id, file.blob_id), seconds)
 
 
-async def _found(steps: Steps, root: Root, path: str) -> Found:
+async def _found(steps: Steps, root: Root | Kept, path: str) -> Found:
     async with steps.reading() as work:
+        if isinstance(root, Kept):
+            return await kept.find(work, root.version_id, path)
         return await files.find(work, root, path)
 
 

@@ -31,3 +31,14 @@ class MultipartDownloadUnsupported(DownloadUnsigned):
     """The same, where clients take it for a word to fetch the file in one piece."""
 
     code = "multipart-download-unsupported"
+
+
+class VersionFilesKept(Invalid):
+    """The files of a model version are what was looked at and approved."""
+
+    code = "version-files-kept"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The files of a model version never change: log a model and register a new version."
+        )

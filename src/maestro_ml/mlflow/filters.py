@@ -34,6 +34,7 @@ class Holds(StrEnum):
 
     TEXT = "text"
     TIME = "time"
+    NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ EXPERIMENTS = Grammar(
     },
 )
 
+_LARGEST = 2**31 - 1
 _NUMERIC = frozenset({Op.EQ, Op.NE, Op.GT, Op.GE, Op.LT, Op.LE})
 _TEXTUAL = frozenset({Op.EQ, Op.NE, Op.LIKE, Op.ILIKE, Op.IN, Op.NOT_IN})
 _NULLABLE = frozenset({Op.IS_NULL, Op.IS_NOT_NULL})
@@ -226,6 +228,8 @@ class _Reader:
         if holds is Holds.TEXT:
             return self._text()
         token = self._take()
+        if holds is Holds.NUMBER:
+            return _whole(token)
         if token.sort != "number":
             raise FilterInvalid("Expected a number without quotes", position=token.at)
         return float(token.text) if field.kind is Kind.METRIC else _moment(token)
@@ -273,6 +277,14 @@ def _tokens(text: str) -> Iterator[_Token]:
 def _unquoted(text: str) -> str:
     quote = text[0]
     return text[1:-1].replace(quote * 2, quote)
+
+
+def _whole(token: _Token) -> int:
+    """With quotes or without. One larger than any there is stands for all of those."""
+    text = _unquoted(token.text) if token.sort == "quoted" else token.text
+    if not re.fullmatch("[+-]?[0-9]{1,20}", text):
+        raise FilterInvalid("Expected a whole number", position=token.at)
+    return max(-_LARGEST, min(int(text), _LARGEST))
 
 
 def _moment(token: _Token) -> datetime:

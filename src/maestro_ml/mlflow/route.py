@@ -11,10 +11,13 @@ from fastapi.responses import JSONResponse
 
 from maestro_ml.core import errors
 from maestro_ml.mlflow.errors import MultipartDownloadUnsupported
+from maestro_ml.registry.errors import ModelAliasNotFound
 
+# The client of prompts asks for aliases that are not there, and knows this answer.
 CODES: dict[type[errors.MaestroError], tuple[int, str]] = {
     # The client takes this status, and 501, for a word to fetch the file in one piece.
     MultipartDownloadUnsupported: (404, "ENDPOINT_NOT_FOUND"),
+    ModelAliasNotFound: (400, "INVALID_PARAMETER_VALUE"),
     errors.Invalid: (400, "INVALID_PARAMETER_VALUE"),
     errors.Unauthenticated: (401, "UNAUTHENTICATED"),
     errors.Forbidden: (403, "PERMISSION_DENIED"),

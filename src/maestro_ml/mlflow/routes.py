@@ -10,6 +10,8 @@ from maestro_ml.mlflow import (
     inputs,
     logged_models,
     metrics,
+    model_versions,
+    registered_models,
     runs,
     server,
     webhooks,
@@ -31,6 +33,8 @@ _TRACKING = _mounted(
     metrics.router,
     inputs.router,
     logged_models.router,
+    registered_models.router,
+    model_versions.router,
     artifacts.tracking,
     webhooks.router,
 )
@@ -47,9 +51,13 @@ ROUTERS: Mapping[str, APIRouter] = {
 # What is PUT below these is a file, and as long as its tenant's limit allows.
 STREAMED = tuple(prefix for prefix, router in ROUTERS.items() if router is _FILES)
 # The longest profile of a dataset, the signature of a model with many columns, or a whole batch of
-# the longest texts with each letter written as an escape, as clients do.
+# the longest texts with each letter written as an escape, as clients do. Prompts are tags.
 LARGER: Mapping[str, int] = {
-    f"/{api}/2.0/mlflow/runs/{call}": 20 * 2**20
+    f"/{api}/2.0/mlflow/{call}": 20 * 2**20
     for api in ("api", "ajax-api")
-    for call in ("log-inputs", "log-batch", "log-model")
+    for call in (
+        *("runs/log-inputs", "runs/log-batch", "runs/log-model"),
+        *("registered-models/create", "registered-models/set-tag"),
+        *("model-versions/create", "model-versions/set-tag"),
+    )
 }

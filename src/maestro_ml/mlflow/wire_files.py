@@ -1,21 +1,24 @@
 """The messages about files, and the addresses of files."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
 from maestro_ml.core.schemas import Text
-from maestro_ml.mlflow.wire import Message, OfRun, as_id
+from maestro_ml.mlflow.errors import VersionFilesKept
+from maestro_ml.mlflow.wire import NOBODY, Message, OfRun, as_id
 from maestro_ml.tracking import schemas
 from maestro_ml.tracking.errors import RunNotFound
 from maestro_ml.tracking.errors_files import FileNotFound, PathInvalid, UploadNotFound
 from maestro_ml.tracking.paths import sound_path
-from maestro_ml.tracking.service.files import Entry, Root
+from maestro_ml.tracking.search.folders import Entry
+from maestro_ml.tracking.service.files import Root
 from maestro_ml.tracking.service.uploads import MAX_PARTS, Begun, Part
 
-FILES, MODELS = "artifacts", "models"
+FILES, MODELS, VERSIONS = "artifacts", "models", "versions"
 MODEL_PREFIX = "m-"
 LONGEST_TIME = 604_800
 _OF_RUN, _OF_MODEL = 3, 4  # names before the path below
@@ -83,19 +86,46 @@ class CompleteMultipartUpload(OfUpload):
         return [Part(part.part_number, part.etag.strip('"')) for part in self.parts]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the files of a model's version are, which never change."""
+
+    version_id: UUID
+
+
 def place_of(path: str, local: str | None = None) -> tuple[Root, str]:
-    """What an address means; of a file that comes in parts, the client's own path gives the name.
+    """What an address means to whoever changes something; of a file that comes in parts, the
+    client's own path gives the name.
 
     Raises:
         PathInvalid: it is unsound.
         RunNotFound: nothing of ours has such an address.
+        VersionFilesKept: it is of a model's version.
     """
+    root, below = _meant(path, local)
+    if isinstance(root, Kept):
+        raise VersionFilesKept
+    return root, below
+
+
+def readable(path: str) -> tuple[Root | Kept, str]:
+    """The same, to whoever reads.
+
+    Raises:
+        PathInvalid, RunNotFound: as `place_of`.
+    """
+    return _meant(path, None)
+
+
+def _meant(path: str, local: str | None) -> tuple[Root | Kept, str]:
     names = sound_path(path).split("/")
     if local is not None:
         last = _LAST.search(local)
         if last is None or not last[0]:
             raise PathInvalid("it names no file")
         names = sound_path("/".join([*names, last[0]])).split("/")
+    if names[0] == VERSIONS and names[_OF_RUN - 1 : _OF_RUN] == [FILES]:
+        return Kept(as_id(names[1]) or NOBODY), sound_path("/".join(names[_OF_RUN:]))
     experiment = as_id(names[0])
     if experiment is None:
         raise RunNotFound

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -22,6 +23,7 @@ from maestro_ml.projects.schemas import (
     ProjectSlug,
 )
 from maestro_ml.projects.service import projects
+from maestro_ml.registry.service import models
 from maestro_ml.tracking.service import experiments
 
 router = APIRouter(prefix="/workspaces")
@@ -87,7 +89,7 @@ async def delete(
     if mode == "CASCADE":
         await projects.delete(work, project.id, confirm=workspace_name)
     else:
-        await projects.delete_empty(work, project.id, holds=experiments.used)
+        await projects.delete_empty(work, project.id, holds=_used)
 
 
 async def _in_sight(work: Work) -> AsyncIterator[Project]:
@@ -102,3 +104,7 @@ async def _in_sight(work: Work) -> AsyncIterator[Project]:
 
 def _message(project: Project) -> dict[str, str]:
     return {"name": project.slug, "description": project.description}
+
+
+async def _used(work: Work, project_id: UUID) -> bool:
+    return await experiments.used(work, project_id) or await models.used(work, project_id)

@@ -20,15 +20,16 @@ from maestro_ml.tracking.service import experiments
 
 SWEEP = "storage.sweep"
 _ATTEMPTS = 5
+_LEAVES_FILES = frozenset({"project.deleted", "registered-model.deleted", "model-version.deleted"})
 
 log = structlog.get_logger()
 
 
 async def listen(work: Work, event: str, facts: Mapping[str, Any]) -> None:
-    """A new project begins with its default experiment; a deleted one leaves its files behind."""
+    """A new project begins with its default experiment; what is deleted leaves its files behind."""
     if event == "project.created":
         await experiments.default(work, UUID(str(facts["project_id"])))
-    elif event == "project.deleted":
+    elif event in _LEAVES_FILES:
         await enqueue_internal(work, SWEEP, {}, max_attempts=_ATTEMPTS)
 
 

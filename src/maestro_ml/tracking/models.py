@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,12 +10,11 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
-    String,
     UniqueConstraint,
 )
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
-from maestro_ml.db.base import Base, ProjectOwned, Row, TenantOwned, same_tenant
+from maestro_ml.db.base import Base, Bytewise, Part, ProjectOwned, Row, same_tenant
 
 
 class LoggedModelStatus(StrEnum):
@@ -102,26 +101,7 @@ class Run(Deletable, ProjectOwned, Row, kw_only=True):
     created_by: Mapped[UUID | None] = mapped_column(default=None)
 
 
-class _Part(TenantOwned, kw_only=True):
-    """A row that is known by its owner and a key: it has no id and no life of its own."""
-
-    __indexes__: ClassVar[tuple[Index, ...]] = ()
-    __wide__: ClassVar[bool] = False  # SQLite keeps small rows inside their key's tree
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True, init=False)
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        owners = (cls.__dict__["__owner__"], *cls.__dict__.get("__others__", ()))
-        cls.__table_args__ = (
-            *(same_tenant(column, table, ondelete="CASCADE") for column, table in owners),
-            *cls.__indexes__,
-            {"sqlite_with_rowid": cls.__wide__},
-        )
-        # TenantOwned's own keys are over `id`, and the owner's row already holds the tenant.
-        super(TenantOwned, cls).__init_subclass__(**options)
-
-
-class ExperimentTag(_Part, Base, kw_only=True):
+class ExperimentTag(Part, Base, kw_only=True):
     __tablename__ = "experiment_tags"
     __owner__ = ("experiment_id", "experiments")
 
@@ -130,7 +110,7 @@ class ExperimentTag(_Part, Base, kw_only=True):
     value: Mapped[str]
 
 
-class Param(_Part, Base, kw_only=True):
+class Param(Part, Base, kw_only=True):
     """Written once."""
 
     __tablename__ = "params"
@@ -141,7 +121,7 @@ class Param(_Part, Base, kw_only=True):
     value: Mapped[str]
 
 
-class RunTag(_Part, Base, kw_only=True):
+class RunTag(Part, Base, kw_only=True):
     __tablename__ = "run_tags"
     __owner__ = ("run_id", "runs")
 
@@ -150,7 +130,7 @@ class RunTag(_Part, Base, kw_only=True):
     value: Mapped[str]
 
 
-class MetricChunk(_Part, Base, kw_only=True):
+class MetricChunk(Part, Base, kw_only=True):
     """Points of one metric, in the order of their arrival (`tracking.points`).
 
     `number` grows: the last chunk takes what comes until it is full, and so many small ones are
@@ -170,7 +150,7 @@ class MetricChunk(_Part, Base, kw_only=True):
     last_at: Mapped[int] = mapped_column(BigInteger)
 
 
-class LatestMetric(_Part, Base, kw_only=True):
+class LatestMetric(Part, Base, kw_only=True):
     """The newest point of a run's metric, by step, then time, then value: what search looks at.
 
     `at` is in microseconds since 1970. A run never changes its experiment, so that search can be
@@ -179,7 +159,7 @@ class LatestMetric(_Part, Base, kw_only=True):
 
     __tablename__ = "latest_metrics"
     __owner__ = ("run_id", "runs")
-    __indexes__ = (
+    __rules__ = (
         # Without the tenant in front, or SQLite takes it for the way to the metrics of a run.
         Index("ix_latest_metrics_ranked", "experiment_id", "key", "value", "run_id"),
     )
@@ -213,7 +193,7 @@ class LoggedDataset(ProjectOwned, Row, kw_only=True):
     profile: Mapped[str | None] = mapped_column(default=None)
 
 
-class DatasetInput(_Part, Base, kw_only=True):
+class DatasetInput(Part, Base, kw_only=True):
     """A run used a dataset. `context`, such as `train`, is one of the tags: search looks at it."""
 
     __tablename__ = "dataset_inputs"
@@ -251,7 +231,7 @@ class LoggedModel(Deletable, ProjectOwned, Row, kw_only=True):
         return f"mlflow-artifacts:/{self.experiment_id.hex}/models/m-{self.id.hex}/artifacts"
 
 
-class LoggedModelTag(_Part, Base, kw_only=True):
+class LoggedModelTag(Part, Base, kw_only=True):
     __tablename__ = "logged_model_tags"
     __owner__ = ("model_id", "logged_models")
 
@@ -260,7 +240,7 @@ class LoggedModelTag(_Part, Base, kw_only=True):
     value: Mapped[str]
 
 
-class LoggedModelParam(_Part, Base, kw_only=True):
+class LoggedModelParam(Part, Base, kw_only=True):
     """Written once."""
 
     __tablename__ = "logged_model_params"
@@ -271,7 +251,7 @@ class LoggedModelParam(_Part, Base, kw_only=True):
     value: Mapped[str]
 
 
-class LoggedModelMetric(_Part, Base, kw_only=True):
+class LoggedModelMetric(Part, Base, kw_only=True):
     """A point of a run's metric that is about a model, perhaps on a dataset. `point_id` is made
     from all the rest: a repeat of a point is the same point."""
 
@@ -291,7 +271,7 @@ class LoggedModelMetric(_Part, Base, kw_only=True):
     dataset_digest: Mapped[str | None] = mapped_column(default=None)
 
 
-class RunModel(_Part, Base, kw_only=True):
+class RunModel(Part, Base, kw_only=True):
     """A run took a model in, or gave it out at some step."""
 
     __tablename__ = "run_models"
@@ -304,17 +284,13 @@ class RunModel(_Part, Base, kw_only=True):
     step: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-# Compared byte by byte on both databases, so that what lies below a folder is one range.
-_Bytewise = String().with_variant(String(collation="C"), "postgresql")
-
-
 class _Kept(ProjectOwned, kw_only=True):
     """What has a place among the files of a run or of a logged model."""
 
     run_id: Mapped[UUID | None]
     model_id: Mapped[UUID | None]
-    folder: Mapped[str] = mapped_column(_Bytewise)  # without a slash at either end
-    name: Mapped[str] = mapped_column(_Bytewise)
+    folder: Mapped[str] = mapped_column(Bytewise)  # without a slash at either end
+    name: Mapped[str] = mapped_column(Bytewise)
     created_by: Mapped[UUID | None]
 
     def __init_subclass__(cls, **options: Any) -> None:

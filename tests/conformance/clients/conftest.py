@@ -4,6 +4,7 @@ import importlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ SECRETS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "since(version): the first client that has the calls")
+    config.addinivalue_line("markers", "differs: on purpose, from what MLflow's own server does")
     wanted = os.environ["CONFORMANCE_VERSION"]
     if mlflow.__version__ != wanted:
         raise pytest.UsageError(f"this is mlflow {mlflow.__version__} and not {wanted}")
@@ -69,3 +71,31 @@ def refusal() -> Callable[..., str]:
         return str(error.value.error_code)
 
     return refused
+
+
+@pytest.fixture
+def run(experiment: Any) -> Any:
+    """With a model among its files."""
+    assert experiment
+    with mlflow.start_run() as run:
+        mlflow.log_text("w", "model/weights.txt")
+        mlflow.log_text("flavors: {weights: {data: weights.txt}}", "model/MLmodel")
+    return run
+
+
+@pytest.fixture
+def versions(client: Any, name: str, run: Any) -> list[Any]:
+    """Three, of a model that has the test's name."""
+    client.create_registered_model(name)
+    source = f"runs:/{run.info.run_id}/model"
+    return [client.create_model_version(name, source, run.info.run_id) for _ in range(3)]
+
+
+@pytest.fixture
+def weights_of() -> Callable[[str], str]:
+    """Load a model: it gives what is in the file that each model here has."""
+
+    def loaded(uri: str) -> str:
+        return (Path(mlflow.artifacts.download_artifacts(uri)) / "weights.txt").read_text()
+
+    return loaded

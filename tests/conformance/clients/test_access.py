@@ -35,6 +35,43 @@ def test_another_tenant_sees_nothing(
     assert refusal(client.get_experiment, experiment.experiment_id) == "RESOURCE_DOES_NOT_EXIST"
 
 
+def test_another_tenant_has_a_registry_of_its_own(
+    client: Any, name: str, experiment: Any, refusal: Any, become: Any
+) -> None:
+    run = client.create_run(experiment.experiment_id).info.run_id
+    client.log_text(run, "w", "model/weights.txt")
+    client.create_registered_model(name)
+    client.create_model_version(name, f"runs:/{run}/model", run)
+    client.set_registered_model_alias(name, "best", "1")
+    become("reader")
+    assert client.get_model_version_by_alias(name, "best").run_id == run
+    for call, args in [
+        (client.create_registered_model, [f"{name} 2"]),
+        (client.delete_registered_model, [name]),
+        (client.delete_model_version, [name, "1"]),
+        (client.set_registered_model_tag, [name, "k", "v"]),
+        (client.set_registered_model_alias, [name, "worst", "1"]),
+    ]:
+        assert refusal(call, *args) == "PERMISSION_DENIED", call
+    become("stranger")
+    assert list(client.search_registered_models(f"name = '{name}'")) == []
+    assert list(client.search_model_versions(f"name = '{name}'")) == []
+    for call, args in [
+        *((client.get_registered_model, [name]), (client.delete_registered_model, [name])),
+        *((client.get_model_version, [name, "1"]), (client.delete_model_version, [name, "1"])),
+        (client.get_model_version_download_uri, [name, "1"]),
+        (client.get_model_version_by_alias, [name, "best"]),
+        (client.set_registered_model_alias, [name, "worst", "1"]),
+    ]:
+        assert refusal(call, *args) == "RESOURCE_DOES_NOT_EXIST", call
+    theirs = client.create_registered_model(f"{name} theirs").name
+    for source, run_id in ((f"runs:/{run}/model", run), (f"models:/{name}/1", None)):
+        refused = refusal(client.create_model_version, theirs, source, run_id)
+        assert refused in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"), source
+    client.create_registered_model(name)
+    assert client.get_registered_model(name).latest_versions == []
+
+
 def test_without_a_key_nobody_gets_in(client: Any, refusal: Any, become: Any) -> None:
     become("nobody")
     assert refusal(client.search_experiments) == "UNAUTHENTICATED"
@@ -78,3 +115,18 @@ def test_workspaces_are_made_changed_used_and_deleted(
     assert refusal(mlflow.delete_workspace, name) == "RESOURCE_CONFLICT"
     mlflow.delete_workspace(name, mode="CASCADE")
     assert refusal(mlflow.get_workspace, name) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def test_a_protected_alias_moves_by_approval_alone(
+    client: Any, name: str, refusal: Any, become: Any
+) -> None:
+    become("stranger")
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://bucket.test/model")
+    for call, args in [
+        (client.set_registered_model_alias, [name, "production", "1"]),
+        (client.transition_model_version_stage, [name, "1", "Production"]),
+    ]:
+        assert refusal(call, *args) == "RESOURCE_CONFLICT", call
+    client.set_registered_model_alias(name, "challenger", "1")
+    assert client.get_registered_model(name).aliases == {"challenger": "1"}

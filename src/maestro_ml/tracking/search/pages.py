@@ -294,7 +294,7 @@ def _matches(
     field = comparison.field
     if field.kind is Kind.ATTRIBUTE:
         if field.key == "id":
-            return _matches_id(space.model.id, comparison, dialect)
+            return matches_id(space.model.id, comparison, dialect)
         return compare(space.attributes[field.key], comparison, dialect)
     if field.kind is Kind.DATASET and Kind.METRIC in space.parts:
         return _uses_dataset(space, comparison, dialect, one_by_one=one_by_one)
@@ -320,7 +320,7 @@ def _uses_dataset(space: Space, comparison: Comparison, dialect: str, *, one_by_
     return used.where(compare(column, comparison, dialect)).exists()
 
 
-def _matches_id(column: Any, comparison: Comparison, dialect: str) -> Any:
+def matches_id(column: Any, comparison: Comparison, dialect: str) -> Any:
     """By key where it can be: what is no id of ours is nobody's id."""
     if comparison.op in (Op.LIKE, Op.ILIKE):
         return compare(hexadecimal(column), comparison, dialect)

@@ -39,7 +39,7 @@ class View(StrEnum):
     ALL = "all"
 
 
-Operand = str | float | datetime | tuple[str, ...] | None
+Operand = str | int | float | datetime | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

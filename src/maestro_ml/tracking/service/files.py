@@ -21,6 +21,7 @@ from maestro_ml.tracking.errors import LoggedModelNotFound, RunDeleted, RunNotFo
 from maestro_ml.tracking.errors_files import FileNotFound, PathInvalid, PathTaken
 from maestro_ml.tracking.models import File, LoggedModel, Run, Upload
 from maestro_ml.tracking.paths import split
+from maestro_ml.tracking.search.folders import Entry, below, entries
 from maestro_ml.tracking.search.keyset import batched
 from maestro_ml.tracking.service import model_lookup, runs
 
@@ -38,14 +39,6 @@ class Root:
     def holds(self, kind: type[File | Upload]) -> ColumnElement[bool]:
         """Whether a row is of this root."""
         return kind.run_id == self.run_id if self.run_id else kind.model_id == self.model_id
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file, or a folder without a size."""
-
-    path: str
-    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +90,9 @@ async def listing(work: Work, root: Root, path: str) -> list[Entry]:
         RunNotFound: there is no such run or model.
     """
     work.require(Permission.RUN_READ, await project_of(work, root))
-    query = select(File.name, StoredBlob.size).join(StoredBlob, StoredBlob.id == File.blob_id)
-    query = query.where(root.holds(File), File.folder == path)
-    start = f"{path}/" if path else ""
-    found = [Entry(f"{start}{name}", size) for name, size in await work.session.execute(query)]
-    deeper = select(File.folder).where(root.holds(File), _below(path)).distinct()
-    names = {below[len(start) :].partition("/")[0] for below in await work.session.scalars(deeper)}
-    found += [Entry(f"{start}{name}") for name in names]
-    return sorted(found, key=lambda entry: entry.path)
+    query = select(File.folder, File.name, StoredBlob.size)
+    query = query.join(StoredBlob, StoredBlob.id == File.blob_id).where(root.holds(File))
+    return await entries(work, query, File.folder, path)
 
 
 async def check_writable(work: Work, root: Root, path: str) -> UUID:
@@ -150,7 +138,7 @@ async def remove(work: Work, root: Root, path: str) -> list[UUID]:
     work.require(Permission.RUN_WRITE, project_id)
     folder, name = split(path)
     itself = (File.folder == folder) & (File.name == name)
-    inside = (File.folder == path) | _below(path)
+    inside = (File.folder == path) | below(File.folder, path)
     gone = await work.session.scalars(
         delete(File)
         .where(root.holds(File), itself | inside if path else inside)
@@ -211,16 +199,9 @@ async def _check_free(work: Work, root: Root, path: str) -> None:
     while folders[-1]:
         folders.append(split(folders[-1])[0])
     above = [split(folder) for folder in folders[1:-1]]
-    clash: ColumnElement[bool] = (File.folder == path) | _below(path)
+    clash: ColumnElement[bool] = (File.folder == path) | below(File.folder, path)
     for folder, name in above:
         clash |= (File.folder == folder) & (File.name == name)
     query = select(File.id).where(root.holds(File), clash).limit(1)
     if await work.session.scalar(query) is not None:
         raise PathTaken
-
-
-def _below(path: str) -> ColumnElement[bool]:
-    """In a folder that lies in this one, however deep."""
-    if not path:
-        return File.folder > ""
-    return (File.folder > f"{path}/") & (File.folder < f"{path}0")  # 0 comes right after the slash

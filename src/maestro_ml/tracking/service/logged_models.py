@@ -2,7 +2,6 @@
 measured of it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from sqlalchemy import select
 
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
+from maestro_ml.core.clock import whole_millis
 from maestro_ml.core.paging import Page
 from maestro_ml.db.upsert import insert_or_ignore, upsert
 from maestro_ml.db.work import Work
@@ -49,7 +49,7 @@ async def create(work: Work, command: LoggedModelCreate) -> LoggedModelRecord:
         source = await work.session.get(Run, command.source_run_id)
         if source is None or source.project_id != project_id:
             raise RunNotFound
-    now = _whole(work.now)
+    now = whole_millis(work.now)
     model = LoggedModel(
         project_id=project_id,
         experiment_id=command.experiment_id,
@@ -102,7 +102,7 @@ async def finalize(work: Work, id: UUID, status: LoggedModelStatus) -> LoggedMod
     """
     model = await lock(work, id)
     work.require(Permission.RUN_WRITE, model.project_id)
-    model.status, model.updated_at = status, _whole(work.now)
+    model.status, model.updated_at = status, whole_millis(work.now)
     return (await _records(work, [model]))[0]
 
 
@@ -116,7 +116,7 @@ async def delete(work: Work, id: UUID) -> None:
     work.require(Permission.RUN_WRITE, model.project_id)
     if model.deleted_at is not None:
         return
-    model.deleted_at = model.updated_at = _whole(work.now)
+    model.deleted_at = model.updated_at = whole_millis(work.now)
     record(work, "logged_model.deleted", "logged_model", id, name=model.name)
 
 
@@ -182,11 +182,6 @@ def _rows(work: Work, model: LoggedModel, values: Mapping[str, str]) -> list[dic
         {"model_id": model.id, "key": key, "value": values[key], "created_at": work.now}
         for key in sorted(values)
     ]
-
-
-def _whole(moment: datetime) -> datetime:
-    """In whole milliseconds, as clients see it: a filter for a time then finds it."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 async def _records(work: Work, models: Sequence[LoggedModel]) -> list[LoggedModelRecord]:

@@ -1,0 +1,1 @@
+"""Use cases of approvals. Whoever keeps things behind them needs `guard`."""
