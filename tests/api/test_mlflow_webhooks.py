@@ -13,7 +13,7 @@ from maestro_ml.projects.schemas import ProjectCreate
 from maestro_ml.projects.service import projects
 from support.hooks import SECRET, Hooks, Receiver, a_receiver, a_webhook
 from support.leaks import secret
-from support.wire import Wire, mlflow_app
+from support.wire import BASE, Wire, mlflow_app
 from support.world import LAB, caller
 
 CREATED = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
@@ -42,6 +42,13 @@ async def wire(hooks: Hooks, tmp_path: Path) -> AsyncIterator[Wire]:
 async def made(wire: Wire, **changes: Any) -> dict[str, Any]:
     webhook: dict[str, Any] = (await wire.ok("POST", "webhooks", {**HOOK, **changes}))["webhook"]
     return webhook
+
+
+async def deleted(wire: Wire, path: str, message: dict[str, Any]) -> None:
+    """With a body, as clients send it."""
+    headers = {"Authorization": "Bearer admin"}
+    answer = await wire.http.request("DELETE", f"{BASE}/{path}", json=message, headers=headers)
+    assert answer.is_success, answer.text
 
 
 async def test_what_is_made_is_read_listed_changed_and_deleted(wire: Wire) -> None:
@@ -190,6 +197,94 @@ async def test_a_receiver_that_is_not_there_is_told_of(wire: Wire) -> None:
     assert told["success"] is False
     assert told["error_message"] == "The address does not answer as it should, or not at all."
     assert "response_status" not in told
+
+
+async def test_the_registry_is_heard_as_mlflows_own_servers_is(
+    wire: Wire, hooks: Hooks, receiver: Receiver
+) -> None:
+    every = [
+        *(("REGISTERED_MODEL", "CREATED"), ("MODEL_VERSION", "CREATED")),
+        *(("MODEL_VERSION_TAG", "SET"), ("MODEL_VERSION_TAG", "DELETED")),
+        *(("MODEL_VERSION_ALIAS", "CREATED"), ("MODEL_VERSION_ALIAS", "DELETED")),
+    ]
+    await made(wire, url=receiver.url, events=[{"entity": e, "action": a} for e, a in every])
+    run = await wire.run()
+    tags = [{"key": "k", "value": "v"}]
+    model = {"name": "churn", "description": "Who leaves", "tags": tags}
+    await wire.ok("POST", "registered-models/create", model)
+    source = {"source": f"runs:/{run}", "run_id": run}
+    await wire.ok("POST", "model-versions/create", model | source)
+    at = {"name": "churn", "version": "1"}
+    await wire.ok("POST", "model-versions/set-tag", at | {"key": "a", "value": "b"})
+    await wire.ok("POST", "registered-models/alias", at | {"alias": "champion"})
+    for path, message in (
+        ("model-versions/delete-tag", at | {"key": "a"}),
+        ("registered-models/alias", {"name": "churn", "alias": "champion"}),
+    ):
+        await deleted(wire, path, message)
+    hooks.clock.move(minutes=5)  # its own stands still
+    await hooks.work_off()
+    told = {(got.json["entity"], got.json["action"]): got.json["data"] for got in receiver.got}
+    assert told == {
+        ("registered_model", "created"): {
+            "name": "churn",
+            "tags": {"k": "v"},
+            "description": "Who leaves",
+        },
+        ("model_version", "created"): {
+            **at,
+            "source": f"runs:/{run}",
+            "run_id": run,
+            "tags": {"k": "v"},
+            "description": "Who leaves",
+        },
+        ("model_version_tag", "set"): at | {"key": "a", "value": "b"},
+        ("model_version_tag", "deleted"): at | {"key": "a"},
+        ("model_version_alias", "created"): at | {"alias": "champion"},
+        ("model_version_alias", "deleted"): {"name": "churn", "alias": "champion"},
+    }
+
+
+async def test_a_prompt_is_told_as_a_prompt_and_not_as_a_model(
+    wire: Wire, hooks: Hooks, receiver: Receiver
+) -> None:
+    every = [
+        *(CREATED, MOVED, {"entity": "MODEL_VERSION", "action": "CREATED"}),
+        *({"entity": f"PROMPT{part}", "action": "CREATED"} for part in ("", "_VERSION", "_ALIAS")),
+        *({"entity": f"PROMPT{part}", "action": "SET"} for part in ("_TAG", "_VERSION_TAG")),
+        *({"entity": f"PROMPT{part}", "action": "DELETED"} for part in ("_TAG", "_ALIAS")),
+    ]
+    await made(wire, url=receiver.url, events=every)
+    prompt = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+    text = {"key": "mlflow.prompt.text", "value": "Hello {{name}}!"}
+    tag = {"key": "k", "value": "v"}
+    at = {"name": "greeting", "version": "1"}
+    named = {"name": "greeting"}
+    await wire.ok("POST", "registered-models/create", named | {"tags": [prompt, tag]})
+    version = named | {"source": "dummy-source", "tags": [prompt, text, tag]}
+    await wire.ok("POST", "model-versions/create", version)
+    await wire.ok("POST", "registered-models/set-tag", named | tag)
+    await wire.ok("POST", "model-versions/set-tag", at | tag)
+    await wire.ok("POST", "registered-models/alias", at | {"alias": "champion"})
+    await deleted(wire, "registered-models/alias", named | {"alias": "champion"})
+    await deleted(wire, "registered-models/delete-tag", named | {"key": "k"})
+    hooks.clock.move(minutes=5)  # its own stands still
+    await hooks.work_off()
+    told = {(got.json["entity"], got.json["action"]): got.json["data"] for got in receiver.got}
+    assert told == {
+        ("prompt", "created"): {**named, "tags": {"k": "v"}, "description": None},
+        ("prompt_version", "created"): {
+            **at,
+            "template": "Hello {{name}}!",
+            "tags": {"k": "v"},
+            "description": None,
+        },
+        ("prompt_tag", "set"): named | tag,
+        ("prompt_version_tag", "set"): at | tag,
+        ("prompt_alias", "created"): at | {"alias": "champion"},
+        ("prompt_alias", "deleted"): {"name": "greeting", "alias": "champion"},
+        ("prompt_tag", "deleted"): named | {"key": "k"},
+    }
 
 
 async def test_what_happens_in_the_workspace_is_told_in_mlflows_shape(

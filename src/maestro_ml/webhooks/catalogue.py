@@ -22,7 +22,7 @@ class Event:
 
     def data_of(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """What of the facts may be told; what is not known is null."""
-        return {name: _plain(facts.get(name)) for name in self.fields}
+        return {name: _plain(name, facts.get(name)) for name in self.fields}
 
     def example(self) -> dict[str, Any]:
         """What a test delivery says: of a model and a prompt what MLflow's own server says."""
@@ -51,6 +51,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "limit": "max_projects",
     "allowed": 200,
     "used": 180,
+    "number": 1,
     "percent": 90,
 }
 _NAMED_PROJECT = {"name": "Its name.", "slug": "Its name in addresses and in MLflow."}
@@ -72,6 +73,20 @@ _APPROVAL = {
     "requested_by": "Who asked.",
     "reason": "What they gave as their reason.",
     "because": "Why it ended, if it did.",
+}
+IS_PROMPT = "mlflow.prompt.is_prompt"  # the tag by which MLflow's clients tell them from models
+_TEMPLATE = "mlflow.prompt.text"
+_INTERNAL = frozenset({IS_PROMPT, _TEMPLATE, "_mlflow_prompt_type"})
+# What is told of a prompt in the place of what is told of a model.
+PROMPTS: Mapping[str, str] = {
+    "registered-model.created": "prompt.created",
+    "registered-model-tag.set": "prompt-tag.set",
+    "registered-model-tag.deleted": "prompt-tag.deleted",
+    "model-version.created": "prompt-version.created",
+    "model-version-tag.set": "prompt-version-tag.set",
+    "model-version-tag.deleted": "prompt-version-tag.deleted",
+    "model-version-alias.created": "prompt-alias.created",
+    "model-version-alias.deleted": "prompt-alias.deleted",
 }
 _SESSION = {"session_id": "The session's id.", "user_id": "Whose it is."}
 _KEY = {"key_id": "The key's id.", "name": "Its name.", "owner_id": "Whose it is."}
@@ -144,6 +159,18 @@ _ALL = (
     Event("api-key.revoked", "An API key was ended.", _KEY),
     Event("registered-model.created", "A model was registered.", _MODEL | _DESCRIBED, mlflow=True),
     Event(
+        "registered-model.deleted",
+        "A registered model, or a prompt, was deleted with its versions.",
+        _MODEL,
+    ),
+    Event("registered-model-tag.set", "A registered model's tag was set.", _MODEL | _TAG_SET),
+    Event("registered-model-tag.deleted", "A registered model's tag was deleted.", _MODEL | _TAG),
+    Event(
+        "model-version.deleted",
+        "A version of a registered model, or of a prompt, was deleted.",
+        _VERSION,
+    ),
+    Event(
         "model-version.created",
         "A version of a registered model was made.",
         _VERSION
@@ -208,6 +235,16 @@ _ALL = (
         _PROMPT | _ALIAS,
         mlflow=True,
     ),
+    Event(
+        "approval-policy.written",
+        "A policy of what approvals need was written anew, or given up.",
+        {
+            "policy_id": "The policy's id.",
+            "chain": "Of what it is: the tenant, or one subject.",
+            "number": "Its number among those before it.",
+            "reason": "Why, as its author says.",
+        },
+    ),
     *(
         Event(f"approval.{what}", about, _APPROVAL)
         for what, about in (
@@ -233,5 +270,15 @@ def nearest(name: str, known: Mapping[str, object] | list[str]) -> str | None:
     return found[0] if found else None
 
 
-def _plain(value: Any) -> Any:
+def as_prompts(event: str, facts: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The same of a prompt: MLflow keeps it as a registered model, with its text in a tag."""
+    tags = dict(facts.get("tags") or {})
+    template = tags.get(_TEMPLATE)
+    shown = {key: value for key, value in tags.items() if key not in _INTERNAL}
+    return PROMPTS[event], {**facts, "tags": shown, "template": template}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "version" and value is not None:
+        return str(value)  # as MLflow's receivers know it
     return str(value) if isinstance(value, StrEnum) else value

@@ -42,7 +42,13 @@ async def create(work: Work, project_id: UUID, command: ModelCreate) -> ModelRec
     await _tag(work, model, command.tags)
     facts = {"project_id": str(project_id), "name": model.name}
     record(work, "registered_model.created", "registered_model", model.id, **facts)
-    await publish(work, "registered-model.created", **facts, description=model.description)
+    await publish(
+        work,
+        "registered-model.created",
+        **facts,
+        description=model.description,
+        tags={tag.key: tag.value for tag in command.tags},
+    )
     return (await reading.models(work, [model]))[0]
 
 
@@ -121,6 +127,8 @@ async def set_tag(work: Work, project_id: UUID, name: str, tag: SetTag) -> None:
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     await _tag(work, model, [tag])
+    facts = {"project_id": str(project_id), "name": name}
+    await publish(work, "registered-model-tag.set", **facts, key=tag.key, value=tag.value)
 
 
 async def delete_tag(work: Work, project_id: UUID, name: str, key: str) -> None:
@@ -131,8 +139,11 @@ async def delete_tag(work: Work, project_id: UUID, name: str, key: str) -> None:
         RegisteredModelTag.model_id == model.id, RegisteredModelTag.key == key
     )
     tag = await work.session.scalar(held)
-    if tag is not None:
-        await work.session.delete(tag)
+    if tag is None:
+        return
+    await work.session.delete(tag)
+    facts = {"project_id": str(project_id), "name": name}
+    await publish(work, "registered-model-tag.deleted", **facts, key=key)
 
 
 async def _tag(work: Work, model: RegisteredModel, tags: Sequence[SetTag]) -> None:

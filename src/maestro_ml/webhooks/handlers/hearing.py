@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, Table, cast, inspect, or_, select, update
+from sqlalchemy import String, Table, cast, func, inspect, or_, select, update
 
 from maestro_ml.audit.service import record_for
 from maestro_ml.core.ids import new_id
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.projects.kinds import Visibility
 from maestro_ml.projects.models import Project
+from maestro_ml.registry.models import RegisteredModel, RegisteredModelTag
 from maestro_ml.webhooks import policy
-from maestro_ml.webhooks.catalogue import EVENTS
+from maestro_ml.webhooks.catalogue import EVENTS, IS_PROMPT, PROMPTS, as_prompts
 from maestro_ml.webhooks.models import (
     DeliveryState,
     Webhook,
@@ -43,14 +44,17 @@ async def listen_above(
 async def _hear(
     work: Work | SystemWork, tenant_id: UUID, event: str, facts: Mapping[str, Any]
 ) -> None:
-    known = EVENTS.get(event)
-    if known is None:
+    if event not in EVENTS:
         return
     project_id = UUID(str(facts["project_id"])) if facts.get("project_id") else None
+    candidates = await _candidates(work, tenant_id, project_id, event)
+    if candidates and event in PROMPTS and await _is_prompt(work, tenant_id, facts):
+        event, facts = as_prompts(event, facts)
+    known = EVENTS[event]
     data = known.data_of(facts)
     hooks = [
         hook
-        for hook in await _candidates(work, tenant_id, project_id, event)
+        for hook in candidates
         if event in hook.events and policy.passes(hook.filters, event, data)
     ]
     if not hooks:
@@ -84,6 +88,8 @@ async def _candidates(
     """Those whose words name the event. Past the session's sight on purpose: who makes something
     happen may not see who hears it."""
     hooks = _table(Webhook)
+    names = {event, PROMPTS.get(event, event)}
+    words = cast(hooks.c.events, String)
     place = or_(hooks.c.project_id.is_(None), hooks.c.project_id == project_id)
     query = select(
         hooks.c.id, hooks.c.project_id, hooks.c.events, hooks.c.filters, hooks.c.format
@@ -91,9 +97,23 @@ async def _candidates(
         hooks.c.tenant_id == tenant_id,
         hooks.c.status == WebhookStatus.ACTIVE,
         place,
-        cast(hooks.c.events, String).contains(f'"{event}"', autoescape=True),
+        or_(*(words.contains(f'"{name}"', autoescape=True) for name in sorted(names))),
     )
     return (await work.session.execute(query)).all()
+
+
+async def _is_prompt(work: Work | SystemWork, tenant_id: UUID, facts: Mapping[str, Any]) -> bool:
+    models, tags = _table(RegisteredModel), _table(RegisteredModelTag)
+    query = select(models.c.id).where(
+        models.c.tenant_id == tenant_id,
+        models.c.project_id == UUID(str(facts["project_id"])),
+        models.c.name == facts["name"],
+        tags.c.tenant_id == tenant_id,
+        tags.c.model_id == models.c.id,
+        tags.c.key == IS_PROMPT,
+        func.lower(tags.c.value) == "true",
+    )
+    return (await work.session.execute(query)).first() is not None
 
 
 async def _place(
