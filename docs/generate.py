@@ -23,6 +23,7 @@ from maestro_ml.core.settings import PREFIX, Settings, names_of
 from maestro_ml.http.problems import STATUS
 from maestro_ml.mlflow.route import CODES, PREFIXES, REFUSED, refusal
 from maestro_ml.tracking.search import comparing, limits
+from maestro_ml.webhooks.catalogue import EVENTS
 from support.policy import POLICY, operations
 
 DOCS = Path(__file__).parent
@@ -307,6 +308,31 @@ def _client(lock: str) -> str:
     return str(version)
 
 
+def events_page() -> str:
+    lines = [
+        "# Events",
+        "",
+        "What [webhooks](../guides/webhooks.md) can hear. `data` of a payload holds the fields of",
+        "its event and nothing else; what is not known is null. MLflow's webhooks hear those with",
+        "a name in the second column, in MLflow's shape, and their `data` is the same.",
+        "",
+        "| event | MLflow's name | |",
+        "|---|---|---|",
+    ]
+    for event in EVENTS.values():
+        theirs = f"`{event.name.replace('-', '_')}`" if event.mlflow else ""
+        lines.append(f"| [`{event.name}`](#{_anchor(event.name)}) | {theirs} | {event.about} |")
+    for event in EVENTS.values():
+        lines += ["", f"## {event.name}", "", event.about, "", "| field | |", "|---|---|"]
+        lines += [f"| `{name}` | {meaning} |" for name, meaning in event.fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub and the docs site make it."""
+    return re.sub(r"[^a-z0-9_-]", "", heading.lower())
+
+
 def pages() -> dict[Path, str]:
     """Every generated page and what stands in it."""
     found = {
@@ -319,6 +345,7 @@ def pages() -> dict[Path, str]:
             "cli": cli_page,
             "api": api_page,
             "mlflow": mlflow_page,
+            "events": events_page,
         }.items()
     }
     for code, kind in errors().items():

@@ -1,5 +1,6 @@
 """A real server for each database, and everybody in it, made once per run through the API."""
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
@@ -14,6 +15,7 @@ from support.databases import REDIS, PostgresDatabases, SqliteDatabases
 from support.issuer import HOST as ISSUER_HOST
 from support.issuer import Issuer, a_person, an_issuer
 from support.live import METRICS_TOKEN, Cast, LiveServer, a_cast, ok
+from support.outside import a_trap
 from support.sources import AllFromEverywhere
 from support.sso import Browser, registered
 
@@ -84,6 +86,12 @@ def issuer(_an_issuer: Issuer) -> Issuer:
     _an_issuer.forge, _an_issuer.document, _an_issuer.extra = None, {}, {}
     _an_issuer.person = a_person()
     return _an_issuer
+
+
+@pytest.fixture
+def trap() -> Iterator[socket.socket]:
+    with a_trap() as listener:
+        yield listener
 
 
 @pytest.fixture

@@ -201,6 +201,15 @@ def _stricter(stage: Stage, _: Principal) -> Call:
     return Call({"session_profile": "strict"}, after=lambda: stage.by_admin("PATCH", policy, back))
 
 
+def _replaying(stage: Stage, _: Principal) -> Call:
+    """To a webhook that is gone before long, so that nothing is tried behind the tests' backs."""
+    webhook = stage.a_webhook()
+    return Call(
+        path={"id": webhook, "delivery_id": stage.a_delivery(webhook)},
+        after=lambda: stage.made("DELETE", f"/api/v1/webhooks/{webhook}"),
+    )
+
+
 # Where `support.calls` has a mistake that is found out last, or what changes nothing: done here.
 DONE: dict[str, Callable[[Stage, Principal], Call]] = {
     "register_user": lambda *_: Call(
@@ -227,6 +236,7 @@ DONE: dict[str, Callable[[Stage, Principal], Call]] = {
     "delete_project": _deleting,
     "delete_model": _deleting_model,
     "restore_project": lambda stage, _: Call(path={"id": _restoring(stage)}),
+    "replay_webhook_delivery": _replaying,
     "change_project_member": lambda stage, _: Call(
         {"role": "member"}, path={"id": stage.with_viewer(stage.a_project()[0])}
     ),

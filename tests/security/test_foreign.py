@@ -19,7 +19,7 @@ from support.calls import Call, call_of
 from support.dump import kept, tables
 from support.live import Cast, LiveServer, ok
 from support.policy import POLICY, PUBLIC, Operation, Standing, operations, verdict
-from support.principals import Principal, named
+from support.principals import Principal, a_webhook, named
 from support.proof import record
 from support.sources import FromEverywhere
 from support.stage import MLFLOW, Stage, an_approval, some_jobs, tenant_of, with_approvals
@@ -68,6 +68,7 @@ async def own(cast: Cast, truth: Sessions) -> dict[str, str]:
             "approvals": str(asked.id),
             "service-accounts": ok(admin.post("/service-accounts", json=named()))["id"],
             "logged-models": ok(model)["model"]["info"]["model_id"],
+            "webhooks": ok(admin.post("/webhooks", json=a_webhook(project)))["id"],
         }
         begun = ok(admin.post(f"{cast.url}{MLFLOW}/runs/create", json={"experiment_id": "0"}))
         run = begun["run"]["info"]

@@ -53,6 +53,7 @@ UNREAD = {"duplicate keys", "lone surrogate in a key", "deep metadata"}  # what 
 NO_TEXT = ('"\\ud800"', '"a\\u0000b"', "[]", "{}", "-0", "1e400", "9" * 400)
 NO_NUMBER = ("NaN", "Infinity", "-Infinity", "-0", "1e400", "9223372036854775808", "9" * 400)
 REFUSED = NO_TEXT[:2]  # what no text may hold
+KEPT = {"client_secret", "secret"}  # of providers and of webhooks: sealed, and never shown
 HERE = "\ue000here\ue000"
 JSON = {"Content-Type": "application/json"}
 KINDS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None)
@@ -225,5 +226,5 @@ def test_an_error_never_tells_a_secret_back(stage: Stage, operation: Operation) 
             field.put(ask.call, word * 200).body,
         ):
             answer = ask(Call(body, path=ask.call.path, query=ask.call.query))
-            assert answer.is_error or "client_secret" in field.at
+            assert answer.is_error or KEPT & set(field.at)
             assert word not in answer.text + str(answer.headers), str(field)

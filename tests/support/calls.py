@@ -13,7 +13,14 @@ from maestro_ml.core.ids import new_id
 from maestro_ml.identity import tokens
 from support.live import a_password, ok
 from support.policy import Operation
-from support.principals import Principal, a_provider, accepting, named
+from support.principals import (
+    A_WEBHOOK_OF_MLFLOW,
+    Principal,
+    a_provider,
+    a_webhook,
+    accepting,
+    named,
+)
 from support.stage import MLFLOW, Stage
 
 
@@ -81,6 +88,19 @@ def _tagged_experiment(stage: Stage) -> str:
     tag = {"experiment_id": stage.experiment, "key": "gone", "value": "x"}
     ok(stage.made("POST", f"{MLFLOW}/experiments/set-experiment-tag", tag))
     return stage.experiment
+
+
+def _a_word(stage: Stage) -> str:
+    """Another one each time, so that something is changed."""
+    return f"{stage.mark} {secrets.token_hex(4)}"
+
+
+def _replaying(stage: Stage, _: Principal) -> Call:
+    """To a webhook that is disabled: nothing is tried behind the tests' backs."""
+    webhook = stage.a_webhook()
+    delivery = stage.a_delivery(webhook)
+    ok(stage.made("PATCH", f"/api/v1/webhooks/{webhook}", {"status": "disabled"}))
+    return Call(path={"id": webhook, "delivery_id": delivery}, ends="webhook-disabled")
 
 
 A_DATASET = {"name": "n", "digest": "d", "source_type": "local", "source": "{}"}
@@ -196,6 +216,23 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "try_approval_policy": lambda *_: Call({"policy": {}}),
     "cancel_job": lambda stage, _: Call(path={"id": stage.jobs.pop()}),
     "watch_job": lambda stage, _: Call(path={"id": stage.ended_job}),
+    "create_webhook": lambda stage, _: Call(a_webhook(stage.project)),
+    "change_webhook": lambda stage, _: Call({"description": _a_word(stage)}),
+    "delete_webhook": lambda stage, _: Call(path={"id": stage.a_webhook()}),
+    "rotate_webhook_secret": lambda *_: Call({}),
+    "test_webhook": lambda *_: Call({}),
+    "replay_webhook_delivery": _replaying,
+    "POST webhooks": lambda *_: Call(A_WEBHOOK_OF_MLFLOW),
+    "GET webhooks/{webhook_id}": lambda stage, _: Call(path={"webhook_id": stage.mlflow_webhook}),
+    "PATCH webhooks/{webhook_id}": lambda stage, _: Call(
+        {"description": _a_word(stage)}, path={"webhook_id": stage.mlflow_webhook}
+    ),
+    "DELETE webhooks/{webhook_id}": lambda stage, _: Call(
+        path={"webhook_id": stage.a_webhook_of_mlflow()}
+    ),
+    "POST webhooks/{webhook_id}/test": lambda stage, _: Call(
+        {}, path={"webhook_id": stage.mlflow_webhook}
+    ),
     "POST workspaces": lambda *_: Call({"name": f"w-{secrets.token_hex(4)}"}),
     "PATCH workspaces/{workspace_name}": lambda stage, _: Call({"description": stage.mark}),
     "DELETE workspaces/{workspace_name}": lambda stage, _: Call(

@@ -53,7 +53,7 @@ CALLERS = ("adminA", "viewerA", "key", "root", "nobody")
 NOWHERE = "http://localhost:1"
 # Where a body names a thing, by what such things are listed under.
 NAMED = {"user_id": "users", "default_project_id": "projects", "project_ids": "projects"}
-_THINGS: tuple[tuple[str, str, dict[str, str]], ...] = (
+_THINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("adminA", "/projects", {"name": "Project {}"}),
     ("adminA", "/service-accounts", {"name": "Machine {}", "role": "member"}),
     ("adminA", "/users/invitations", {"email": "{}@invited.test", "role": "viewer"}),
@@ -62,6 +62,11 @@ _THINGS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "adminA",
         "/identity-providers",
         {"name": "P {}", "slug": "p-{}", "issuer": NOWHERE, "client_id": "c"},
+    ),
+    (
+        "adminA",
+        "/webhooks",
+        {"name": "W {}", "url": NOWHERE, "events": ["project.deleted"]},
     ),
     ("root", "/tenants", {"name": "T {}", "slug": "fuzz-{}", "admin_email": "{}@new.test"}),
 )
@@ -115,8 +120,8 @@ class Fuzz:
         for who, path, body in _THINGS:
             with self.cast.client(who) as client:
                 for turn in range(3):
-                    made = ok(client.post(path, json={k: v.format(turn) for k, v in body.items()}))
-                    self._keep(path, made)
+                    sent = {name: _filled(value, turn) for name, value in body.items()}
+                    self._keep(path, ok(client.post(path, json=sent)))
 
     def restore(self) -> None:
         """Everybody is in a session of their own again, under the policy they began with."""
@@ -239,6 +244,10 @@ def a_fuzz(server: LiveServer) -> Iterator[Fuzz]:
         runner.run(sessions.engines.dispose())
 
 
+def _filled(value: Any, turn: int) -> Any:
+    return value.format(turn) if isinstance(value, str) else value
+
+
 @st.composite
 def _cases(draw: st.DrawFn, operation: Any, there: dict[str, list[str]]) -> Any:
     mode = draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
@@ -255,6 +264,8 @@ def _cases(draw: st.DrawFn, operation: Any, there: dict[str, list[str]]) -> Any:
                 case.body[name] = [id] if name.endswith("s") else id
         if isinstance(case.body.get("issuer"), str):
             case.body["issuer"] = NOWHERE
+        if isinstance(case.body.get("url"), str):
+            case.body["url"] = NOWHERE
     return case
 
 

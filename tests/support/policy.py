@@ -166,6 +166,15 @@ POLICY: dict[str, Permission | str] = {
     "read_job": P.JOB_READ,
     "cancel_job": P.JOB_CANCEL,
     "watch_job": P.JOB_READ,
+    "create_webhook": P.WEBHOOK_WRITE,
+    "list_webhooks": P.PROJECT_READ,
+    "read_webhook": P.WEBHOOK_READ,
+    "change_webhook": P.WEBHOOK_WRITE,
+    "delete_webhook": P.WEBHOOK_WRITE,
+    "rotate_webhook_secret": P.WEBHOOK_WRITE,
+    "test_webhook": P.WEBHOOK_WRITE,
+    "list_webhook_deliveries": P.WEBHOOK_READ,
+    "replay_webhook_delivery": P.WEBHOOK_WRITE,
     "GET server-info": SIGNED_IN,
     "GET server-features": SIGNED_IN,
     "GET workspaces": P.PROJECT_READ,
@@ -244,6 +253,12 @@ POLICY: dict[str, Permission | str] = {
     "PUT mlflow-artifacts/mpu/parts/{upload_id}/{number}": PUBLIC,
     "GET metrics/get-history-bulk": P.RUN_READ,
     "GET metrics/get-history-bulk-interval": P.RUN_READ,
+    "POST webhooks": P.WEBHOOK_WRITE,
+    "GET webhooks": P.WEBHOOK_READ,
+    "GET webhooks/{webhook_id}": P.WEBHOOK_READ,
+    "PATCH webhooks/{webhook_id}": P.WEBHOOK_WRITE,
+    "DELETE webhooks/{webhook_id}": P.WEBHOOK_WRITE,
+    "POST webhooks/{webhook_id}/test": P.WEBHOOK_WRITE,
 }
 
 

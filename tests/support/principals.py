@@ -52,6 +52,17 @@ def named(**changes: Any) -> dict[str, Any]:
     return {"name": f"Mine {secrets.token_hex(4)}"} | changes
 
 
+def a_webhook(project: str) -> dict[str, Any]:
+    return named(project_id=project, url="https://hooks.test/x", events=["project.deleted"])
+
+
+A_WEBHOOK_OF_MLFLOW: dict[str, Any] = {
+    "name": "w",
+    "url": "https://hooks.test/x",
+    "events": [{"entity": "PROMPT_TAG", "action": "DELETED"}],
+}
+
+
 def a_provider() -> dict[str, str]:
     slug = f"p-{secrets.token_hex(4)}"
     return {"name": "N", "slug": slug, "issuer": "https://issuer.test", "client_id": "c"}

@@ -15,7 +15,8 @@ _GIVING = re.compile(
     r"/api/v1/("
     r"auth/(register|login|login/mfa|login/mfa/confirm|refresh|setup|switch|invitations/accept"
     r"|password/change|device|device/token|oidc/.*)"
-    r"|api-keys|service-accounts/[^/]+/keys|users/invitations(/[^/]+/resend)?|tenants|outbox/[^/]+)"
+    r"|api-keys|webhooks(/[^/]+/secret)?|service-accounts/[^/]+/keys"
+    r"|users/invitations(/[^/]+/resend)?|tenants|outbox/[^/]+)"
 )
 _PUBLISHED = "/.well-known/jwks.json"  # which may be kept for a while
 _SENT_TO = "/api/v1/auth/oidc/"

@@ -23,7 +23,14 @@ from maestro_ml.db.work import Sessions, Work, open_work
 from maestro_ml.jobs.service import enqueue
 from support.forgery import unpack
 from support.live import Cast, ok
-from support.principals import Principal, a_provider, accepting, named
+from support.principals import (
+    A_WEBHOOK_OF_MLFLOW,
+    Principal,
+    a_provider,
+    a_webhook,
+    accepting,
+    named,
+)
 
 MLFLOW = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts"
@@ -119,6 +126,7 @@ class Stage:
         self.experiment = self.an_experiment(self.experiment_name)
         self.run = self.a_run()
         self.model = self.a_model()
+        self.webhook, self.mlflow_webhook = self.a_webhook(), self.a_webhook_of_mlflow()
         self.registered = self.a_registered_model()
         self.ended_job = self.jobs.pop()
         ok(self.made("POST", f"/api/v1/jobs/{self.ended_job}/cancel"))
@@ -189,6 +197,26 @@ class Stage:
         }
         for path, message in said.items():
             ok(self.made("POST", f"{MLFLOW}/runs/{path}", {"run_id": self.run, **message}))
+        return id
+
+    def a_webhook(self) -> str:
+        """Which hears nothing by itself: its project's end is the end of it."""
+        body = a_webhook(self.project) | {"name": self.mark, "description": self.mark}
+        id: str = ok(self.made("POST", "/api/v1/webhooks", body))["id"]
+        self.theirs.add(id)
+        return id
+
+    def a_webhook_of_mlflow(self) -> str:
+        body = A_WEBHOOK_OF_MLFLOW | {"name": self.mark, "description": self.mark}
+        id: str = ok(self.made("POST", f"{MLFLOW}/webhooks", body))["webhook"]["webhook_id"]
+        self.theirs.add(id)
+        return id
+
+    def a_delivery(self, webhook: str | None = None) -> str:
+        """Of a test, which nobody received."""
+        path = f"/api/v1/webhooks/{webhook or self.webhook}/test"
+        id: str = ok(self.made("POST", path, {}))["delivery_id"]
+        self.theirs.add(id)
         return id
 
     def a_registered_model(self) -> str:
@@ -324,6 +352,8 @@ class Stage:
         known: dict[str, Callable[[], str]] = {
             "projects": lambda: self.project,
             "logged-models": lambda: self.model,
+            "webhooks": lambda: self.webhook,
+            "deliveries": self.a_delivery,
             "models": lambda: self.registered,
             "versions": lambda: "1",
             "aliases": lambda: "a",

@@ -22,6 +22,7 @@ from maestro_ml.mlflow import (
     registered_models,
     runs,
     server,
+    webhooks,
     workspaces,
 )
 from support.calls import Call
@@ -92,6 +93,7 @@ def contract() -> Schema:
         (registered_models.router, "/api/2.0/mlflow"),
         (model_versions.router, "/api/2.0/mlflow"),
         (artifacts.tracking, "/api/2.0/mlflow"),
+        (webhooks.router, "/api/2.0/mlflow"),
         (artifacts.router, "/api/2.0/mlflow-artifacts"),
         (server.router, "/api/3.0/mlflow"),
         (workspaces.router, "/api/3.0/mlflow"),

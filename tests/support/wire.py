@@ -24,6 +24,7 @@ from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import LARGER, ROUTERS, STREAMED
 from maestro_ml.storage.blobs import Blobs
+from support.hooks import a_courier
 from support.routing import include
 from support.world import OTHER, caller
 
@@ -55,6 +56,7 @@ def mlflow_app(
     settings = Settings(data=folder)
     app.state.runtime = Runtime(settings, sessions, authenticate, recall=recall)
     app.state.blobs = Blobs.open(settings)
+    app.state.courier = a_courier(settings)
     problems.install(app, dict.fromkeys(PREFIXES, failure))
     include(app, *ROUTERS.items())
     app.add_middleware(Entry, larger=LARGER, streamed=STREAMED, ways=ways)

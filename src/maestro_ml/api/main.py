@@ -36,7 +36,7 @@ from maestro_ml.core.settings import Settings, read
 from maestro_ml.core.settings_groups import Registration
 from maestro_ml.db.engine import make_engines
 from maestro_ml.db.installation import claim_mode
-from maestro_ml.db.work import Listener, Sessions, open_system_work
+from maestro_ml.db.work import Listener, Sessions, SystemListener, open_system_work
 from maestro_ml.http import problems
 from maestro_ml.http.deps import Running, Runtime
 from maestro_ml.http.entry import DOCS, PUBLIC, Entry
@@ -81,12 +81,16 @@ from maestro_ml.mlflow.hot import SHORTCUTS
 from maestro_ml.mlflow.route import PREFIXES, failure
 from maestro_ml.mlflow.routes import LARGER, STREAMED
 from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
+from maestro_ml.outbound.client import Outbound
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
 from maestro_ml.registry.routes import router as models
 from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from maestro_ml.storage.blobs import Blobs
 from maestro_ml.tracking import handlers as tracking_handlers
+from maestro_ml.webhooks import handlers as webhook_handlers
+from maestro_ml.webhooks.courier import Courier
+from maestro_ml.webhooks.routes import router as webhooks
 
 API: tuple[APIRouter, ...] = (
     auth.router,
@@ -110,6 +114,7 @@ API: tuple[APIRouter, ...] = (
     jobs,
     audit,
     outbox,
+    webhooks,
 )
 # What can be put up for approval, by its kind.
 SUBJECTS: Mapping[str, Subjects] = {KIND: ModelAliases()}
@@ -119,7 +124,9 @@ ABOUT = (
     "tokens. It is not listed here: MLflow's REST API reference documents its calls, and the "
     "guide *First run* says how its client is pointed here."
 )
-LISTENERS: tuple[Listener, ...] = (tracking_handlers.listen,)
+LISTENERS: tuple[Listener, ...] = (tracking_handlers.listen, webhook_handlers.listen)
+# Of what happens to a tenant outside of its own sessions: sign-ins, and the ends of jobs.
+SYSTEM_LISTENERS: tuple[SystemListener, ...] = (webhook_handlers.listen_above,)
 HANDLERS: Mapping[str, Handler] = {
     "audit.seal": audit_handlers.seal,
     VERIFY: audit_handlers.verify,
@@ -130,6 +137,8 @@ HANDLERS: Mapping[str, Handler] = {
     "limits.prune": identity_handlers.prune_limits,
     "mail.deliver": mail_handlers.deliver,
     "mail.prune": mail_handlers.prune,
+    "webhooks.deliver": webhook_handlers.deliver,
+    "webhooks.prune": webhook_handlers.prune,
 }
 # What works on stored files as well.
 WITH_FILES: Mapping[str, Callable[[Blobs, JobContext], Awaitable[None]]] = {
@@ -150,6 +159,7 @@ SCHEDULES: tuple[Every, ...] = (
     Every("limits.prune", timedelta(hours=1)),
     Every("mail.prune", timedelta(days=1)),
     Every("storage.sweep", timedelta(minutes=10)),
+    Every("webhooks.prune", timedelta(days=1)),
 )
 STOP_PATIENCE = 4.0
 
@@ -161,7 +171,7 @@ def make_sessions(settings: Settings) -> Sessions:
         pool_size=settings.database.pool_size,
         busy_timeout=settings.database.busy_timeout,
     )
-    return Sessions(engines, LISTENERS)
+    return Sessions(engines, LISTENERS, SYSTEM_LISTENERS)
 
 
 def make_worker(
@@ -179,6 +189,9 @@ def make_worker(
     bound |= {k: partial(handler, subjects) for k, handler in WITH_SUBJECTS.items()}
     if "mail.deliver" in handlers:
         bound["mail.deliver"] = partial(mail_handlers.deliver, post=post)
+    if "webhooks.deliver" in handlers:
+        courier = Courier(Outbound(settings.outbound), lambda: load_secret(settings), clock)
+        bound["webhooks.deliver"] = partial(webhook_handlers.deliver, courier=courier)
     return Worker(
         sessions,
         {**handlers, **bound},
@@ -260,6 +273,7 @@ def create_app(
     app.state.projects = projects
     app.state.queue = queue
     app.state.blobs = blobs
+    app.state.courier = Courier(identity.outbound, lambda: identity.secret, clock)
     app.state.subjects = SUBJECTS
     app.state.metrics = Metrics()
     seen_by_people = {f"/api/v1{oidc.router.prefix}/": pages.refusal}

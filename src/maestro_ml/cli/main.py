@@ -29,6 +29,7 @@ from maestro_ml.cli import (
     sessions,
     tenants,
     users,
+    webhooks,
 )
 from maestro_ml.cli.codes import EXIT_CODES
 from maestro_ml.cli.output import Json, Refused, give, give_json, say
@@ -78,6 +79,7 @@ app.add_typer(api_keys.app, name="api-keys", hidden=True)  # as it was called at
 app.add_typer(projects.app, name="projects")
 app.add_typer(models.app, name="models")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="users", rich_help_panel=ADMIN)
 app.add_typer(users.invites, name="invites", rich_help_panel=ADMIN)

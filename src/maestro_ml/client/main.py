@@ -15,6 +15,7 @@ from maestro_ml.client.projects import Projects
 from maestro_ml.client.sessions import Sessions
 from maestro_ml.client.sso import DeviceLogins, IdentityProviders
 from maestro_ml.client.transport import Transport
+from maestro_ml.client.webhooks import Webhooks
 
 
 class MaestroClient:
@@ -50,6 +51,7 @@ class MaestroClient:
         self.users = Users(self._transport)
         self.service_accounts = ServiceAccounts(self._transport)
         self.accounts = Accounts(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.jobs = Jobs(self._transport)
         self.audit = Audit(self._transport)
         self.outbox = Outbox(self._transport)

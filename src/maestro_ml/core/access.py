@@ -76,6 +76,10 @@ class Permission(StrEnum):
     IDENTITY_PROVIDER_READ = "identity-provider:read"
     IDENTITY_PROVIDER_WRITE = "identity-provider:write"
     DEVICE_APPROVE = "device:approve"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_WRITE = "webhook:write"
+    TENANT_WEBHOOK_READ = "tenant-webhook:read"
+    TENANT_WEBHOOK_WRITE = "tenant-webhook:write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,10 @@ RULES: Mapping[Permission, Rule] = {
     Permission.IDENTITY_PROVIDER_READ: Rule(Role.ADMIN, Scope.ADMIN),
     Permission.IDENTITY_PROVIDER_WRITE: Rule(Role.ADMIN, Scope.ADMIN, session_only=True),
     Permission.DEVICE_APPROVE: Rule(None, Scope.WRITE, session_only=True),
+    Permission.WEBHOOK_READ: Rule(Role.MAINTAINER, Scope.READ),
+    Permission.WEBHOOK_WRITE: Rule(Role.MAINTAINER, Scope.WRITE),
+    Permission.TENANT_WEBHOOK_READ: Rule(Role.ADMIN, Scope.ADMIN),
+    Permission.TENANT_WEBHOOK_WRITE: Rule(Role.ADMIN, Scope.ADMIN),
 }
 
 
@@ -220,7 +228,9 @@ class Access:
 # asked without a project, because the session filters what they find. Of the tenant's own things it
 # reads what everybody reads, and changes none.
 PROJECT_SCOPED = frozenset(
-    p for p in Permission if p.value.split(":")[0] in {"project", "run", "model", "job", "approval"}
+    p
+    for p in Permission
+    if p.value.split(":")[0] in {"project", "run", "model", "job", "approval", "webhook"}
 )
 LISTED = frozenset(
     {
@@ -229,6 +239,7 @@ LISTED = frozenset(
         Permission.MODEL_READ,
         Permission.JOB_READ,
         Permission.APPROVAL_READ,
+        Permission.WEBHOOK_READ,
     }
 )
 EVERYBODYS = frozenset(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,22 @@ from maestro_ml.db.prepared import Runner, SessionRunner
 from maestro_ml.db.tenants import SYSTEM, Sight, System, TenantSession
 
 Listener = Callable[["Work", str, Mapping[str, Any]], Awaitable[None]]
+# Of what happens to a tenant where its session is not at hand.
+SystemListener = Callable[["SystemWork", UUID, str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Sessions:
     """Opens sessions, each for one tenant, and knows who listens to what happens in them."""
 
-    def __init__(self, engines: Engines, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        listeners: Sequence[Listener] = (),
+        system_listeners: Sequence[SystemListener] = (),
+    ) -> None:
         self.engines = engines
         self.listeners = listeners
+        self.system_listeners = system_listeners
         self.hot = Hot(engines)
         self._turns: WeakValueDictionary[UUID | System, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -113,6 +121,11 @@ class Work(_Flushing):
     def allows(self, permission: Permission, project_id: UUID | None = None) -> bool:
         return self.access.allows(permission, project_id)
 
+    async def tell(self, event: str, **facts: object) -> None:
+        """Tell whoever listens, inside the transaction that made it happen."""
+        for listen in self.listeners:
+            await listen(self, event, facts)
+
 
 @dataclass(frozen=True, slots=True)
 class SystemWork(_Flushing):
@@ -121,6 +134,13 @@ class SystemWork(_Flushing):
 
     session: AsyncSession
     now: datetime
+    listeners: Sequence[SystemListener] = field(default=(), kw_only=True)
+
+    async def tell(self, tenant_id: UUID | None, event: str, **facts: object) -> None:
+        """The same of what happened to a tenant; who is in none has nobody to tell."""
+        if tenant_id is not None:
+            for listen in self.listeners:
+                await listen(self, tenant_id, event, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +190,7 @@ async def open_system_work(
     sessions: Sessions, *, read_only: bool = False, clock: Clock = utc_now
 ) -> AsyncIterator[SystemWork]:
     async with sessions.begin(SYSTEM, read_only=read_only) as session:
-        yield SystemWork(session, clock())
+        yield SystemWork(session, clock(), listeners=sessions.system_listeners)
 
 
 @asynccontextmanager
@@ -178,4 +198,4 @@ async def open_account_work(
     sessions: Sessions, access: Access, *, read_only: bool = False, clock: Clock = utc_now
 ) -> AsyncIterator[AccountWork]:
     async with sessions.begin(SYSTEM, read_only=read_only) as session:
-        yield AccountWork(session, clock(), access)
+        yield AccountWork(session, clock(), access, listeners=sessions.system_listeners)

@@ -78,6 +78,7 @@ async def _switched_off(identity: Identity, email: str) -> None:
         user = await work.session.get_one(User, found.id)
         tenant_id = await accounts.home(work, user) or DEFAULT_TENANT_ID
         record_for(work, tenant_id, "user.password_login_off", "user", user.id)
+        await work.tell(tenant_id, "sign-in.blocked", user_id=str(user.id))
         await notices.password_login_off(work, user)
 
 

@@ -14,9 +14,9 @@ from hashlib import sha256
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 API_KEY, REFRESH, INVITATION, SETUP, COOKIE = "mlp_", "mlr_", "mli_", "mls_", "mlc_"
-MFA, LINK, STATE, DEVICE = "mlm_", "mll_", "mlo_", "mld_"
+MFA, LINK, STATE, DEVICE, WEBHOOK = "mlm_", "mll_", "mlo_", "mld_", "mlw_"
 _LENGTHS = {API_KEY: 40} | dict.fromkeys(
-    (REFRESH, INVITATION, SETUP, COOKIE, MFA, LINK, STATE, DEVICE), 43
+    (REFRESH, INVITATION, SETUP, COOKIE, MFA, LINK, STATE, DEVICE, WEBHOOK), 43
 )
 _CHECK = 6
 _SHAPES = {

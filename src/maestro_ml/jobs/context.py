@@ -1,9 +1,10 @@
 """What a handler is given. There is no open transaction in it, so none waits for a network."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from maestro_ml.db.work import (
 from maestro_ml.jobs.models import Job, JobState
 
 LEASE = timedelta(seconds=30)
+FIRST_RETRY = timedelta(seconds=5)
+LONGEST_RETRY = timedelta(hours=1)
 Derive = Callable[[str], bytes]  # from a purpose to a key of the installation's secret
 
 
@@ -53,6 +56,15 @@ class JobContext:
     lease: timedelta = LEASE
     derive: Derive = no_secret
     result: dict[str, Any] | None = field(default=None)
+    # Those that fail together come back apart.
+    spread: float = field(default_factory=lambda: 1 + secrets.randbelow(250) / 1000)
+
+    def again_at(self) -> datetime | None:
+        """When it is tried again if it fails now. None: this was its last attempt."""
+        if self.attempt >= self.max_attempts:
+            return None
+        wait: timedelta = min(FIRST_RETRY * 2 ** min(self.attempt - 1, 20), LONGEST_RETRY)
+        return self.clock() + wait * self.spread
 
     def open_work(self, *, read_only: bool = False) -> AbstractAsyncContextManager[Work]:
         """A short unit of work, as the platform inside the job's tenant."""

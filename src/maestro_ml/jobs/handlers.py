@@ -6,12 +6,12 @@ import structlog
 
 from maestro_ml.db import pruning
 from maestro_ml.jobs.context import JobContext
-from maestro_ml.jobs.models import ENDED, PLATFORM, Job, JobState
+from maestro_ml.jobs.models import ENDED, HIDDEN, Job, JobState
 
 log = structlog.get_logger()
 KEPT = timedelta(days=30)
 ROUTINE = timedelta(days=1)  # what comes every minute and went well tells nobody anything
-ROUTINES = PLATFORM - {"tenants.delete"}  # whose result is a proof
+ROUTINES = HIDDEN - {"tenants.delete"}  # whose result is a proof
 
 
 async def prune(job: JobContext) -> None:

@@ -29,8 +29,14 @@ PLATFORM = frozenset(
         *("approvals.sweep", "audit.seal", "tenants.delete"),
         *("identity.prune", "identity.prune_sign_ins", "identity.send_reset"),
         *("jobs.prune", "limits.prune", "mail.deliver", "mail.prune", "storage.sweep"),
+        "webhooks.prune",
     }
 )
+# What waits for servers of others. It has places of its own among what a worker runs, and of these
+# one tenant has some only: whoever is slow keeps neither its own work waiting nor another tenant's.
+# Its own log says how it went.
+ERRANDS = frozenset({"webhooks.deliver"})
+HIDDEN = PLATFORM | ERRANDS
 # What these find is for fewer than jobs are: beside what is asked of every job, this is.
 ASKS = {"audit.verify": Permission.AUDIT_READ}
 

@@ -18,7 +18,7 @@ from maestro_ml.db.paging import page_of
 from maestro_ml.db.upsert import insert_or_ignore
 from maestro_ml.db.work import SystemWork, Work
 from maestro_ml.jobs.errors import JobEnded, JobNotFound
-from maestro_ml.jobs.models import ASKS, ENDED, PLATFORM, Job, JobState
+from maestro_ml.jobs.models import ASKS, ENDED, HIDDEN, Job, JobState
 from maestro_ml.jobs.schemas import JobFilter
 from maestro_ml.tenancy.models import DEFAULT_TENANT_ID
 
@@ -32,8 +32,7 @@ async def publish(work: Work, event: str, **facts: object) -> None:
 
     Who listens is known to `maestro_ml.api.main` alone. A listener enqueues what takes time.
     """
-    for listen in work.listeners:
-        await listen(work, event, facts)
+    await work.tell(event, **facts)
 
 
 async def enqueue(
@@ -112,13 +111,19 @@ async def enqueue_once(
 
 
 async def enqueue_internal(
-    work: Work | SystemWork, kind: str, payload: dict[str, Any], *, max_attempts: int
+    work: Work | SystemWork,
+    kind: str,
+    payload: dict[str, Any],
+    *,
+    max_attempts: int,
+    tenant_id: UUID | None = None,
 ) -> None:
     """Add a job of the platform's own, whoever's unit of work it comes from."""
     job = Job(
         kind=kind, payload=payload, run_at=work.now, max_attempts=max_attempts, created_at=work.now
     )
-    job.tenant_id = work.tenant_id if isinstance(work, Work) else DEFAULT_TENANT_ID
+    home = work.tenant_id if isinstance(work, Work) else DEFAULT_TENANT_ID
+    job.tenant_id = tenant_id or home
     work.session.add(job)
     await work.session.flush()
 
@@ -169,13 +174,25 @@ async def cancel(work: Work, id: UUID) -> Job:
         record(work, "job.cancel_requested", "job", id, kind=job.kind)
     if job.state is JobState.QUEUED:
         job.state, job.finished_at, job.dedup_key = JobState.CANCELLED, work.now, None
+        await publish(work, "job.finished", **facts_of(job))
     await work.session.flush()
     return job
 
 
+def facts_of(job: Job) -> dict[str, Any]:
+    """What is told of a job that has ended."""
+    return {
+        "job_id": str(job.id),
+        "kind": job.kind,
+        "state": job.state,
+        "error": job.error,
+        "project_id": job.project_id and str(job.project_id),
+    }
+
+
 def _hidden(work: Work) -> frozenset[str]:
     """The kinds of job that the caller sees none of."""
-    return PLATFORM | {kind for kind, asked in ASKS.items() if not work.allows(asked)}
+    return HIDDEN | {kind for kind, asked in ASKS.items() if not work.allows(asked)}
 
 
 def _values(job: Job) -> dict[str, Any]:

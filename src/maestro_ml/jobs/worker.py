@@ -6,19 +6,18 @@ counts only while the lease is its own, so nothing is recorded twice.
 """
 
 import asyncio
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, or_, select, update
 
 from maestro_ml.core.clock import Clock, utc_now
 from maestro_ml.core.errors import MaestroError, Unavailable
 from maestro_ml.core.ids import new_id
-from maestro_ml.db.work import Sessions, open_system_work
+from maestro_ml.db.work import Sessions, SystemWork, open_system_work
 from maestro_ml.jobs import schedules
 from maestro_ml.jobs.context import (
     LEASE,
@@ -30,15 +29,16 @@ from maestro_ml.jobs.context import (
     held,
     no_secret,
 )
-from maestro_ml.jobs.models import PLATFORM, Job, JobState
+from maestro_ml.jobs.models import ENDED, ERRANDS, HIDDEN, PLATFORM, Job, JobState
 from maestro_ml.jobs.schedules import Every
+from maestro_ml.jobs.service import facts_of
 from maestro_ml.tenancy.models import Tenant, TenantStatus
 
 log = structlog.get_logger()
 POLL = 0.5  # seconds between looks at an empty queue
 TEND = 5.0  # seconds between looks at leases and schedules
-FIRST_RETRY = timedelta(seconds=5)
-LONGEST_RETRY = timedelta(hours=1)
+ERRANDS_AT_ONCE = 6
+ERRANDS_OF_ONE = 2  # tenant
 _CLAIMING = 0x6A6F6273  # the advisory lock of whoever claims: "jobs"
 _DIED = "The worker that ran it ended without a word, too often."
 _BROKE = "Something broke in it; the log says what, under the job's id."
@@ -64,6 +64,7 @@ class Worker:
         self._lease = lease
         self._derive = derive
         self._running: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()  # of those
         self._taking = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._tended = 0.0
@@ -75,11 +76,12 @@ class Worker:
                 claimed = await self._next()
                 if claimed is not None:
                     task = asyncio.create_task(self._work_on(claimed))
-                    self._running.add(task)
-                    task.add_done_callback(self._running.discard)
+                    for kept in (self._running, *([self._errands] * (claimed.kind in ERRANDS))):
+                        kept.add(task)
+                        task.add_done_callback(kept.discard)
             if claimed is not None:
                 continue
-            if len(self._running) >= self._concurrency:
+            if self._running and len(self._kinds_with_room()) < len(self._handlers):
                 await asyncio.wait(self._running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             else:
                 with suppress(TimeoutError):
@@ -102,7 +104,7 @@ class Worker:
 
     async def run_one(self) -> bool:
         """Run one due job to its end, good or bad. False: there is none."""
-        claimed = await self._claim()
+        claimed = await self._claim(list(self._handlers))
         if claimed is None:
             return False
         await self._work_on(claimed)
@@ -119,36 +121,31 @@ class Worker:
             if now - self._tended >= TEND:
                 self._tended = now
                 await self.tend()
-            if len(self._running) < self._concurrency:
-                return await self._claim()
+            if kinds := self._kinds_with_room():
+                return await self._claim(kinds)
         except MaestroError as away:  # the database; it comes back
             log.warning("jobs.queue_unreachable", reason=away.code)
         except Exception:  # the worker outlives its own mistakes, too
             log.exception("jobs.broken_loop")
         return None
 
-    async def _claim(self) -> JobContext | None:
-        due = (Job.state == JobState.QUEUED) & Job.kind.in_(list(self._handlers))
+    def _kinds_with_room(self) -> list[str]:
+        """What waits for servers of others takes no place of what does not."""
+        room = len(self._running) - len(self._errands) < self._concurrency
+        room_out = len(self._errands) < ERRANDS_AT_ONCE
+        return [kind for kind in self._handlers if (room_out if kind in ERRANDS else room)]
+
+    async def _claim(self, kinds: Sequence[str]) -> JobContext | None:
+        due = (Job.state == JobState.QUEUED) & Job.kind.in_(kinds)
         async with open_system_work(
             self._sessions, read_only=True, clock=self._clock
         ) as work:  # nothing waits, most of the time: no writer has to queue for that
             waiting = select(Job.id).where(due, Job.run_at <= work.now).limit(1)
             if await work.session.scalar(waiting) is None:
                 return None
-        busy = (
-            select(func.count())
-            .select_from(Job)
-            .where(
-                Job.tenant_id == Tenant.id,
-                Job.state == JobState.RUNNING,
-                Job.kind.not_in(PLATFORM),
-            )
-            .correlate(Tenant)
-            .scalar_subquery()
-        )
-        free = select(Tenant.id).where(
-            Tenant.status == TenantStatus.ACTIVE, busy < Tenant.max_concurrent_jobs
-        )
+        active = select(Tenant.id).where(Tenant.status == TenantStatus.ACTIVE)
+        free = active.where(_running(Job.kind.not_in(HIDDEN)) < Tenant.max_concurrent_jobs)
+        patient = active.where(_running(Job.kind.in_(ERRANDS)) < ERRANDS_OF_ONE)
         lease_id = new_id()
         async with open_system_work(self._sessions, clock=self._clock) as work:
             if self._sessions.engines.dialect == "postgresql":
@@ -160,7 +157,11 @@ class Worker:
                 .where(
                     due,
                     Job.run_at <= work.now,
-                    or_(Job.kind.in_(PLATFORM), Job.tenant_id.in_(free)),
+                    or_(
+                        Job.kind.in_(PLATFORM),
+                        Job.kind.not_in(HIDDEN) & Job.tenant_id.in_(free),
+                        Job.kind.in_(ERRANDS) & Job.tenant_id.in_(patient),
+                    ),
                 )
                 .order_by(Job.run_at, Job.id)
                 .limit(1)
@@ -256,11 +257,10 @@ class Worker:
         return None
 
     def _failed(self, job: JobContext, why: str) -> dict[str, Any]:
-        if job.attempt >= job.max_attempts:
+        again = job.again_at()
+        if again is None:
             return {"state": JobState.FAILED, "error": why}
-        wait = min(FIRST_RETRY * 2 ** min(job.attempt - 1, 20), LONGEST_RETRY)
-        jitter = 1 + secrets.randbelow(250) / 1000  # those that failed together come back apart
-        return {"state": JobState.QUEUED, "error": why, "run_at": self._clock() + wait * jitter}
+        return {"state": JobState.QUEUED, "error": why, "run_at": again}
 
     async def _record(self, job: JobContext, news: dict[str, Any]) -> None:
         """Write down how it went, as often as the lease leaves time for; after that the job is
@@ -285,10 +285,11 @@ class Worker:
                         update(Job)
                         .where(which)
                         .values(values)
-                        .returning(Job.state)
+                        .returning(Job)
                         .execution_options(synchronize_session=False)
                     )
                     if kept is not None:
+                        await _tell(work, kept)
                         break
         except Unavailable as away:
             log.warning("jobs.record_failed", kind=job.kind, reason=away.code)
@@ -296,7 +297,7 @@ class Worker:
         if kept is None:
             log.warning("jobs.lease_lost", kind=job.kind)
         else:
-            log.info("jobs.attempted", kind=job.kind, state=str(kept), attempt=job.attempt)
+            log.info("jobs.attempted", kind=job.kind, state=str(kept.state), attempt=job.attempt)
         return True
 
     async def _take_back(self) -> None:
@@ -318,12 +319,32 @@ class Worker:
                     free | {"state": JobState.QUEUED, "run_at": work.now},
                 ),
             ):
-                await work.session.execute(
+                changed = await work.session.scalars(
                     update(Job)
                     .where(left, which)
                     .values(values)
+                    .returning(Job)
                     .execution_options(synchronize_session=False)
                 )
+                for job in changed.all():
+                    await _tell(work, job)
+
+
+def _running(kinds: ColumnElement[bool]) -> ScalarSelect[int]:
+    """How many of these a tenant has under way."""
+    return (
+        select(func.count())
+        .select_from(Job)
+        .where(Job.tenant_id == Tenant.id, Job.state == JobState.RUNNING, kinds)
+        .correlate(Tenant)
+        .scalar_subquery()
+    )
+
+
+async def _tell(work: SystemWork, job: Job) -> None:
+    """Whoever listens hears of the end of a job that people see."""
+    if job.state in ENDED and job.kind not in HIDDEN:
+        await work.tell(job.tenant_id, "job.finished", **facts_of(job))
 
 
 def _cancelled() -> bool:

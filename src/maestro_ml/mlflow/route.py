@@ -38,7 +38,6 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("datasets", "issues", "label-schemas", "review-queues", "scorers"), _JUDGING),
     "gateway": "Maestro passes no calls on to providers of language models",
     "prompt-optimization": "Maestro asks no language model to rewrite prompts",
-    "webhooks": "MLflow's webhooks have the server call whatever address a client names",
 }
 
 

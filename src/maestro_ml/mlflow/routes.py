@@ -14,6 +14,7 @@ from maestro_ml.mlflow import (
     registered_models,
     runs,
     server,
+    webhooks,
     workspaces,
 )
 
@@ -35,6 +36,7 @@ _TRACKING = _mounted(
     registered_models.router,
     model_versions.router,
     artifacts.tracking,
+    webhooks.router,
 )
 _FILES = _mounted(artifacts.router)
 _SERVER = _mounted(server.router, workspaces.router)

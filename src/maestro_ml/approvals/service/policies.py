@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -140,9 +141,10 @@ async def write(work: Work, kinds: Kinds, command: PolicyWrite) -> ApprovalPolic
     )
     work.session.add(policy)
     await work.flush_or(PolicyTaken())
-    facts = {"chain": chain, "number": policy.number, "reason": policy.reason}
+    facts: dict[str, Any] = {"chain": chain, "number": policy.number, "reason": policy.reason}
     record(work, "approval_policy.written", "approval_policy", policy.id, **facts)
-    await publish(work, "approval_policy.written", policy_id=str(policy.id), **facts)
+    facts["project_id"] = policy.project_id and str(policy.project_id)
+    await publish(work, "approval-policy.written", policy_id=str(policy.id), **facts)
     await enqueue_internal(work, SWEEP, {}, max_attempts=_ATTEMPTS)
     return policy
 

@@ -95,6 +95,7 @@ async def add(
         expires_at=key.expires_at.isoformat(),
         **({} if owner == work.access.actor_id else {"owner_id": str(owner)}),
     )
+    await _tell(work, "api-key.created", key)
     view = ApiKeyView.model_validate(key)
     return NewApiKey(
         **view.model_dump(), secret=secret, default_project=default.slug if default else None
@@ -136,6 +137,7 @@ async def revoke_all(work: AccountWork) -> None:
     )
     for key in ended.all():
         record_for(work, key.tenant_id, "api_key.revoked", "api_key", key.id, access=work.access)
+        await _tell(work, "api-key.revoked", key)
 
 
 async def end(work: AccountWork, id: UUID, owner: UUID) -> None:
@@ -149,11 +151,17 @@ async def end(work: AccountWork, id: UUID, owner: UUID) -> None:
         update(ApiKey)
         .where(ApiKey.id == id, *keys_of(owner, work.access.tenant_id))
         .values(revoked_at=work.now)
-        .returning(ApiKey.id)
+        .returning(ApiKey)
     )
     if ended is None:
         raise ApiKeyNotFound
     record(work, "api_key.revoked", "api_key", id)
+    await _tell(work, "api-key.revoked", ended)
+
+
+async def _tell(work: AccountWork, event: str, key: ApiKey) -> None:
+    facts = {"key_id": str(key.id), "name": key.name, "owner_id": str(key.user_id)}
+    await work.tell(key.tenant_id, event, **facts)
 
 
 def keys_of(owner: UUID, tenant_id: UUID | None) -> tuple[ColumnElement[bool], ...]:

@@ -300,6 +300,8 @@ async def _open(
     await work.session.flush()
     caller = as_caller(work, user, place.tenant_id)
     _record(work, place.tenant_id, "session.started", session.id, caller, kind=kind.value)
+    facts = {"session_id": str(session.id), "user_id": str(user.id), "kind": kind.value}
+    await work.tell(place.tenant_id, "session.started", **facts)
     return session
 
 
@@ -363,6 +365,8 @@ async def _end_if_reused(work: SystemWork, identity: Identity, token: str) -> No
     if session_id is not None and await end(work, identity, session_id, "refresh_reused"):
         session = await work.session.get_one(Session, session_id)
         _record(work, session.tenant_id, "session.refresh_reused", session_id)
+        facts = {"session_id": str(session_id), "user_id": str(session.user_id)}
+        await work.tell(session.tenant_id, "session.stolen", **facts)
         await notices.refresh_reused(work, await work.session.get_one(User, session.user_id))
 
 

@@ -59,7 +59,7 @@ async def create(work: Work, command: ProjectCreate) -> Project:
     if work.access.kind is not ActorKind.SYSTEM:
         await _add_creator(work, project.id)
     record(work, "project.created", "project", project.id, name=project.name, slug=slug)
-    await publish(work, "project.created", project_id=str(project.id))
+    await publish(work, "project.created", **_told(project, visibility=command.visibility))
     # Last, since this session does not know of its team: from here on it sees nothing in it.
     project.visibility = command.visibility
     await work.session.flush()
@@ -108,7 +108,8 @@ async def change(work: Work, id: UUID, command: ProjectChange) -> Project:
     if visibility is not project.visibility:
         fields = sorted([*fields, "visibility"])
     record(work, "project.changed", "project", id, fields=fields)
-    await publish(work, "project.changed", project_id=str(id), fields=fields)
+    told = _told(project, fields=fields, visibility=visibility)
+    await publish(work, "project.changed", **told)
     if visibility is not project.visibility:
         await _show(work, project, visibility)
     return project
@@ -121,7 +122,7 @@ async def archive(work: Work, id: UUID) -> Project:
     if project.archived_at is None:
         project.archived_at = project.updated_at = work.now
         record(work, "project.archived", "project", id)
-        await publish(work, "project.archived", project_id=str(id))
+        await publish(work, "project.archived", **_told(project))
     return project
 
 
@@ -132,7 +133,7 @@ async def restore(work: Work, id: UUID) -> Project:
     if project.archived_at is not None:
         project.archived_at, project.updated_at = None, work.now
         record(work, "project.restored", "project", id)
-        await publish(work, "project.restored", project_id=str(id))
+        await publish(work, "project.restored", **_told(project))
     return project
 
 
@@ -181,7 +182,14 @@ async def _destroy(work: Work, project: Project) -> None:
     await work.session.delete(project)
     await work.session.flush()
     record(work, "project.deleted", "project", project.id, name=project.name, slug=project.slug)
-    await publish(work, "project.deleted", project_id=str(project.id), slug=project.slug)
+    await publish(work, "project.deleted", **_told(project))
+
+
+def _told(project: Project, **more: Any) -> dict[str, Any]:
+    """What listeners hear of one. Who sees it is said as it is not known any more of one that was
+    deleted, and not yet of one that is made."""
+    facts = {"project_id": str(project.id), "name": project.name, "slug": project.slug}
+    return facts | {"visibility": project.visibility} | more
 
 
 _TOGETHER = (

@@ -43,7 +43,13 @@ async def create(work: Work, project_id: UUID, command: ModelCreate) -> ModelRec
     await _tag(work, model, command.tags)
     facts = {"project_id": str(project_id), "name": model.name}
     _record(work, model, "created")
-    await publish(work, "registered-model.created", **facts, description=model.description)
+    await publish(
+        work,
+        "registered-model.created",
+        **facts,
+        description=model.description,
+        tags={tag.key: tag.value for tag in command.tags},
+    )
     return (await reading.models(work, [model]))[0]
 
 
@@ -123,6 +129,8 @@ async def set_tag(work: Work, project_id: UUID, name: str, tag: SetTag) -> None:
     work.require(Permission.MODEL_WRITE, project_id)
     await _tag(work, model, [tag])
     _record(work, model, "tagged", key=tag.key)
+    facts = {"project_id": str(project_id), "name": name}
+    await publish(work, "registered-model-tag.set", **facts, key=tag.key, value=tag.value)
 
 
 async def delete_tag(work: Work, project_id: UUID, name: str, key: str) -> None:
@@ -133,9 +141,12 @@ async def delete_tag(work: Work, project_id: UUID, name: str, key: str) -> None:
         RegisteredModelTag.model_id == model.id, RegisteredModelTag.key == key
     )
     tag = await work.session.scalar(held)
-    if tag is not None:
-        await work.session.delete(tag)
-        _record(work, model, "untagged", key=key)
+    if tag is None:
+        return
+    await work.session.delete(tag)
+    _record(work, model, "untagged", key=key)
+    facts = {"project_id": str(project_id), "name": name}
+    await publish(work, "registered-model-tag.deleted", **facts, key=key)
 
 
 async def _tag(work: Work, model: RegisteredModel, tags: Sequence[SetTag]) -> None:

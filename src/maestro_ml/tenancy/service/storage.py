@@ -20,6 +20,7 @@ from maestro_ml.storage.blobs import Stored
 from maestro_ml.storage.errors import UploadLost
 from maestro_ml.storage.models import LooseBlob, StoredBlob
 from maestro_ml.tenancy.models import Tenant
+from maestro_ml.tenancy.service.tenants import QUOTA_REACHED, reached
 
 LEASE = timedelta(minutes=10)  # an upload says this often, at least, that it goes on
 MARGIN = timedelta(minutes=1)  # between an upload that gives up and who deletes it
@@ -160,8 +161,11 @@ async def _take(work: Work, size: int) -> None:
     if size > 0:  # what is given back fits, also where the limit was lowered meanwhile
         mine = mine.where(Tenant.storage_bytes + size <= Tenant.max_storage_bytes)
     counted = mine.values(storage_bytes=Tenant.storage_bytes + size)
-    taken = await work.session.scalar(counted.returning(Tenant.id))
-    if taken is None:
+    taken = await work.session.execute(
+        counted.returning(Tenant.storage_bytes, Tenant.max_storage_bytes)
+    )
+    row = taken.one_or_none()
+    if row is None:
         tenant = await work.session.get_one(Tenant, work.tenant_id)
         raise QuotaExceeded(
             f"Your tenant's files have {tenant.storage_bytes} bytes, {size} more were needed, and "
@@ -171,6 +175,8 @@ async def _take(work: Work, size: int) -> None:
             allowed=tenant.max_storage_bytes,
             used=tenant.storage_bytes,
         )
+    if facts := reached("max_storage_bytes", *row, more=size):
+        await work.tell(QUOTA_REACHED, **facts)
 
 
 async def _spend(work: Work, parts: Collection[UUID]) -> int:

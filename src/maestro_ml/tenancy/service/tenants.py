@@ -12,6 +12,9 @@ from maestro_ml.tenancy.errors import TenantSlugTaken
 from maestro_ml.tenancy.models import Tenant
 from maestro_ml.tenancy.schemas import TenantCreate
 
+QUOTA_REACHED = "quota.reached"
+_PARTS = (100, 90)  # per cent
+
 
 async def create(work: AccountWork, command: TenantCreate) -> Tenant:
     """Make an organisation. Nobody is in it yet, not even who makes it.
@@ -42,14 +45,26 @@ async def take_user_seat(work: SystemWork, tenant_id: UUID) -> None:
     Raises:
         QuotaExceeded: the tenant has as many users as it may.
     """
-    taken = await work.session.scalar(
+    taken = await work.session.execute(
         update(Tenant)
         .where(Tenant.id == tenant_id, Tenant.n_users < Tenant.max_users)
         .values(n_users=Tenant.n_users + 1)
-        .returning(Tenant.id)
+        .returning(Tenant.n_users, Tenant.max_users)
     )
-    if taken is None:
+    row = taken.one_or_none()
+    if row is None:
         raise _too_many_users(await work.session.get_one(Tenant, tenant_id))
+    if facts := reached("max_users", *row):
+        await work.tell(tenant_id, QUOTA_REACHED, **facts)
+
+
+def reached(limit: str, used: int, allowed: int, more: int = 1) -> dict[str, object] | None:
+    """What there is to tell when `more` of something have just filled a limit, or all but a tenth
+    of it; None: they have not."""
+    for part in _PARTS:
+        if (used - more) * 100 < allowed * part <= used * 100:
+            return {"limit": limit, "allowed": allowed, "used": used, "percent": part}
+    return None
 
 
 def check_user_seat(tenant: Tenant) -> None:
@@ -85,13 +100,14 @@ async def take_project_slot(work: Work) -> None:
         QuotaExceeded: the tenant has as many projects as it may.
     """
     work.require(Permission.PROJECT_CREATE)
-    taken = await work.session.scalar(
+    taken = await work.session.execute(
         update(Tenant)
         .where(Tenant.id == work.tenant_id, Tenant.n_projects < Tenant.max_projects)
         .values(n_projects=Tenant.n_projects + 1)
-        .returning(Tenant.id)
+        .returning(Tenant.n_projects, Tenant.max_projects)
     )
-    if taken is None:
+    row = taken.one_or_none()
+    if row is None:
         tenant = await work.session.get_one(Tenant, work.tenant_id)
         raise QuotaExceeded(
             f"Your tenant has {tenant.n_projects} projects, and may have {tenant.max_projects}. "
@@ -100,6 +116,8 @@ async def take_project_slot(work: Work) -> None:
             allowed=tenant.max_projects,
             used=tenant.n_projects,
         )
+    if facts := reached("max_projects", *row):
+        await work.tell(QUOTA_REACHED, **facts)
 
 
 async def give_back_project_slot(work: Work) -> None:

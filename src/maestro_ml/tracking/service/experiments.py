@@ -49,7 +49,13 @@ async def create(work: Work, command: ExperimentCreate) -> Experiment:
     await work.flush_or(ExperimentNameTaken(command.name))
     await _tag(work, experiment.id, command.tags)
     record(work, "experiment.created", "experiment", experiment.id, name=experiment.name)
-    await publish(work, "experiment.created", project_id=str(experiment.project_id))
+    await publish(
+        work,
+        "experiment.created",
+        project_id=str(experiment.project_id),
+        experiment_id=str(experiment.id),
+        name=experiment.name,
+    )
     return experiment
 
 

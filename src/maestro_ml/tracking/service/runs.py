@@ -154,7 +154,13 @@ async def update(work: Work, id: UUID, change: RunChange) -> RunRow:
         await set_tags(work, held, {NAME_TAG: change.name})
     if run.status in ENDED and was not in ENDED:
         await publish(
-            work, "run.finished", project_id=str(run.project_id), run_id=str(id), status=run.status
+            work,
+            "run.finished",
+            project_id=str(run.project_id),
+            experiment_id=str(run.experiment_id),
+            run_id=str(id),
+            name=run.name,
+            status=run.status,
         )
     return RunRow(*(getattr(run, name) for name in RunRow._fields))
 

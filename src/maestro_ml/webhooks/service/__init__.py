@@ -1,0 +1,1 @@
+"""Webhooks, and the log of what was delivered: a module per noun."""
