@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from support.live import Cast, ok
 from support.policy import POLICY
 from support.registry import registry_calls, registry_of
 from support.stage import an_approval
+from support.webhook_calls import webhook_calls, webhooks_of
 
 MLFLOW, FILES = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts"
 FOLDERS = "artifacts/directories"
@@ -39,6 +40,7 @@ class Ground:
     experiment: str
     run: str
     model: str
+    hooks: list[Any] = field(default_factory=list)
 
     @property
     def files(self) -> str:
@@ -70,6 +72,8 @@ class Ground:
         ok(ground.send("maintainerA", "PUT", f"{FILES}/artifacts/{ground.files}/f", "x"))
         for path, body in registry_of(run_id):
             ok(ground.send("maintainerA", "POST", path, body))
+        for path, body in webhooks_of(ground.id):
+            ground.hooks.append(ok(ground.send("maintainerA", "POST", path, body)))
         return ground
 
     async def a_job(self) -> str:
@@ -183,7 +187,7 @@ class Ground:
             for method, body in (("GET", None), ("PATCH", {"description": "d"}))
         ]
         last = ("delete_project", "DELETE", delete, None)
-        registry = registry_calls(self.slug, self.run)
+        registry = [*registry_calls(self.slug, self.run), *webhook_calls(self.id, self.hooks)]
         return iter([*native, *workspace, *registry, *deep, *lists, last])
 
     def _new_member(self) -> dict[str, str]:
@@ -233,6 +237,7 @@ async def test_a_role_in_the_team_is_what_counts_in_the_project(
         *("GET workspaces", "POST workspaces", destroy),
         # About what a server has nothing of by itself, or an admin's: `api/test_approval_eyes.py`.
         *("list_approvals", "create_approval", "vote_on_approval", "override_approval"),
+        "replay_webhook_delivery",  # of what was delivered: `api/test_webhooks.py`
         # Refused to everybody here, or about an upload: `api/test_mlflow_files_access.py`.
         *(f"POST artifacts/presigned-{way}-url" for way in ("download", "upload")),
         "GET mlflow-artifacts/presigned/{path}",
