@@ -17,7 +17,7 @@ from maestro_ml.registry import search as search_space
 from maestro_ml.registry.models import ModelVersion, ModelVersionTag, Stage
 from maestro_ml.registry.records import VersionRecord
 from maestro_ml.registry.schemas import SetTag, VersionCreate
-from maestro_ml.registry.service import lookup, placing, promotion, reading, snapshots
+from maestro_ml.registry.service import authors, lookup, placing, promotion, reading, snapshots
 from maestro_ml.tracking.errors import LoggedModelNotFound
 from maestro_ml.tracking.records import LoggedModelRecord
 from maestro_ml.tracking.search.tree import Search
@@ -55,7 +55,12 @@ async def create(work: Work, project_id: UUID, name: str, command: VersionCreate
     await snapshots.take(work, version, command.origin)
     await _tag(work, version, command.tags)
     facts = {"project_id": str(project_id), "name": model.name, "version": version.number}
-    more = {"fingerprint": version.fingerprint, "n_files": version.n_files}
+    made_by = await authors.making(work, version, command.origin.version_id)
+    more = {
+        "fingerprint": version.fingerprint,
+        "n_files": version.n_files,
+        "authors": sorted(str(id) for id in made_by),
+    }
     _record(work, version, name, "created", **more)
     await publish(
         work,
