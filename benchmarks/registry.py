@@ -221,7 +221,9 @@ def _one_by_one(server: Server, heads: list[bytes]) -> list[float]:
 
 def _answered(name: str, outcome: Outcome) -> list[float]:
     if outcome.failures:
-        raise SystemExit(f"{len(outcome.failures)} requests for {name} failed: {outcome.failures[0]}")
+        raise SystemExit(
+            f"{len(outcome.failures)} requests for {name} failed: {outcome.failures[0]}"
+        )
     return outcome.milliseconds
 
 

@@ -234,6 +234,7 @@ async def test_a_role_in_the_team_is_what_counts_in_the_project(
     destroy = "DELETE workspaces/{workspace_name}"
     assert scoped - seen == {
         *("create_project", "list_projects", "list_jobs", "POST runs/search", "list_models"),
+        "list_webhooks",
         *("GET workspaces", "POST workspaces", destroy),
         # About what a server has nothing of by itself, or an admin's: `api/test_approval_eyes.py`.
         *("list_approvals", "create_approval", "vote_on_approval", "override_approval"),
