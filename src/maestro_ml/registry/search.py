@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from maestro_ml.core.paging import Page
 from maestro_ml.db.base import UtcDateTime
@@ -33,7 +34,7 @@ from maestro_ml.tracking.search.limits import check_size
 from maestro_ml.tracking.search.pages import apart, has_many_parts, hexadecimal, matches_id
 from maestro_ml.tracking.search.tree import Comparison, Field, Kind, Op, Order, Search
 
-_RUN = Field(Kind.ATTRIBUTE, "run_id")
+_NAME, _RUN = Field(Kind.ATTRIBUTE, "name"), Field(Kind.ATTRIBUTE, "run_id")
 PROMPT = "mlflow.prompt.is_prompt"  # the tag by which MLflow's clients tell prompts from models
 
 
@@ -91,7 +92,7 @@ async def models(session: AsyncSession, project_id: UUID, search: Search) -> Pag
         FilterInvalid: the search is larger than a database can be asked for.
     """
     query = select(RegisteredModel).where(RegisteredModel.project_id == project_id)
-    rows, cursor = await _page(session, _MODELS, query, search)
+    rows, cursor = await _page(session, _MODELS, project_id, query, search)
     return Page([row[0] for row in rows], cursor)
 
 
@@ -105,20 +106,22 @@ async def versions(
     """
     query: Any = select(ModelVersion, RegisteredModel.name)
     query = query.join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
-    query = query.where(
-        ModelVersion.project_id == project_id, RegisteredModel.project_id == project_id
-    )
-    rows, cursor = await _page(session, _VERSIONS, query, search)
+    query = query.where(RegisteredModel.project_id == project_id)
+    if all(one.field != _NAME for one in search.where):  # the way to all versions in order
+        query = query.where(ModelVersion.project_id == project_id)
+    rows, cursor = await _page(session, _VERSIONS, project_id, query, search)
     return Page([(row[0], row[1]) for row in rows], cursor)
 
 
 async def _page(
-    session: AsyncSession, space: _Space, query: Select[Any], search: Search
+    session: AsyncSession, space: _Space, project_id: UUID, query: Select[Any], search: Search
 ) -> tuple[Sequence[Any], str | None]:
     check_size(search)
     dialect = session.get_bind().dialect.name
     many = has_many_parts(search)
-    query = query.where(*(_matches(space, one, dialect, apart_=many) for one in search.where))
+    query = query.where(
+        *(_matches(space, project_id, one, dialect, apart_=many) for one in search.where)
+    )
     terms = _terms(space, search.order)
     if search.cursor:
         query = query.where(after(terms, decode([term.read for term in terms], search.cursor)))
@@ -130,12 +133,20 @@ async def _page(
     return found, encode(found[-1][-len(terms) :]) if more else None
 
 
-def _matches(space: _Space, comparison: Comparison, dialect: str, *, apart_: bool) -> Any:
+def _matches(
+    space: _Space, project_id: UUID, comparison: Comparison, dialect: str, *, apart_: bool
+) -> Any:
     field = comparison.field
     if field.kind is Kind.ATTRIBUTE and field.key == "alias":
         return _has_alias(space, comparison, dialect)
     if field == _RUN and comparison.op is Op.EQ and comparison.value:
         return matches_id(ModelVersion.run_id, comparison, dialect)
+    if space is _VERSIONS and field == _NAME:  # of few models, each of whose versions are together
+        model = aliased(RegisteredModel)
+        named = select(model.id).where(
+            model.project_id == project_id, compare(model.name, comparison, dialect)
+        )
+        return ModelVersion.model_id.in_(named)
     if field.kind is Kind.ATTRIBUTE:
         return compare(space.attributes[field.key], comparison, dialect)
     named = select(space.tag.key).where(space.owner == space.row.id, space.tag.key == field.key)

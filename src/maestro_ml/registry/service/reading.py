@@ -34,14 +34,24 @@ async def models(work: Work, rows: Sequence[RegisteredModel]) -> list[ModelRecor
         query = query.where(RegisteredModelTag.model_id.in_(ids)).order_by(RegisteredModelTag.key)
         for id, key, value in await work.session.execute(query):
             tags[id][key] = value
-        meant = select(ModelAlias.model_id, ModelAlias.alias, ModelVersion.number)
-        meant = meant.join(ModelVersion, ModelVersion.id == ModelAlias.version_id)
+        meant = select(ModelAlias.model_id, ModelAlias.alias, ModelAlias.version_id)
         meant = meant.where(ModelAlias.model_id.in_(ids)).order_by(ModelAlias.alias)
-        for id, alias, number in await work.session.execute(meant):
-            aliases[id][alias] = number
+        found = (await work.session.execute(meant)).all()
+        numbers = await _numbers(work, {version_id for *_, version_id in found})
+        for id, alias, version_id in found:
+            aliases[id][alias] = numbers[version_id]
         for record in await versions(work, await newest(work, ids), names):
             latest[record.version.model_id].append(record)
     return [ModelRecord(row, tags[row.id], aliases[row.id], latest[row.id]) for row in rows]
+
+
+async def _numbers(work: Work, ids: Collection[UUID]) -> dict[UUID, int]:
+    """Of versions; asked for by itself, since SQLite would begin a join with all of them."""
+    numbers: dict[UUID, int] = {}
+    for some in batched(ids):
+        query = select(ModelVersion.id, ModelVersion.number).where(ModelVersion.id.in_(some))
+        numbers |= dict(list(await work.session.execute(query)))
+    return numbers
 
 
 async def newest(
@@ -49,21 +59,18 @@ async def newest(
 ) -> list[ModelVersion]:
     """The newest version of each stage, for each of the models, in the order of their numbers."""
     work.require(Permission.MODEL_READ)
-    highest = (
-        select(
-            ModelVersion.model_id.label("model_id"),
-            ModelVersion.stage.label("stage"),
-            func.max(ModelVersion.number).label("number"),
-        )
-        .where(ModelVersion.model_id.in_(model_ids), ModelVersion.stage.in_(stages))
-        .group_by(ModelVersion.model_id, ModelVersion.stage)
-        .subquery()
+    highest = select(
+        ModelVersion.model_id, ModelVersion.stage, func.max(ModelVersion.number)
+    ).where(ModelVersion.model_id.in_(model_ids), ModelVersion.stage.in_(stages))
+    highest = highest.group_by(ModelVersion.model_id, ModelVersion.stage)
+    wanted = {(id, number) for id, _, number in await work.session.execute(highest)}
+    # Both lists, each with an index to look in: a join of the two would be looked for in all rows.
+    query = select(ModelVersion).where(
+        ModelVersion.model_id.in_({id for id, _ in wanted}),
+        ModelVersion.number.in_({number for _, number in wanted}),
     )
-    query = select(ModelVersion).join(
-        highest,
-        (ModelVersion.model_id == highest.c.model_id) & (ModelVersion.number == highest.c.number),
-    )
-    return list(await work.session.scalars(query.order_by(ModelVersion.number)))
+    found = await work.session.scalars(query.order_by(ModelVersion.number))
+    return [row for row in found if (row.model_id, row.number) in wanted]
 
 
 async def versions(
