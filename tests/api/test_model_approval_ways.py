@@ -241,3 +241,12 @@ async def test_a_version_is_asked_for_by_its_number_alone(wire: Wire, api: Api) 
     for target in ("01", "0", "2147483648", "9999999999"):
         body = {"subject_kind": KIND, "subject_id": await id_of(api), "alias": "production"}
         await api.refused(404, "member", "POST", "/approvals", body | {"target": target})
+
+
+async def test_a_source_or_link_that_is_too_long_is_refused(wire: Wire) -> None:
+    await a_model(wire)
+    for field, value in (("run_link", "x" * 501), ("source", "s3://b/" + "x" * 2_000)):
+        message = {"name": "churn", "source": "s3://b/m", field: value}
+        answer = await wire("POST", "model-versions/create", message)
+        assert answer.status_code == 400, answer.text
+        assert field in answer.json()["message"]

@@ -96,10 +96,10 @@ class SetAlias(OfModel):
 
 
 class CreateVersion(OfModel):
-    source: Annotated[Text, Field(min_length=1)]
+    source: Annotated[schemas.Source, Field(min_length=1)]
     run_id: Text = ""
     model_id: Text = ""
-    run_link: Text = ""
+    run_link: schemas.RunLink = ""
     description: schemas.Description | None = None
     tags: Annotated[list[Tag], Field(max_length=MAX_BATCH)] = []
 
