@@ -250,3 +250,31 @@ async def test_a_source_or_link_that_is_too_long_is_refused(wire: Wire) -> None:
         answer = await wire("POST", "model-versions/create", message)
         assert answer.status_code == 400, answer.text
         assert field in answer.json()["message"]
+
+
+async def test_a_version_has_the_run_that_logged_its_model(
+    wire: Wire, api: Api, sessions: Sessions
+) -> None:
+    await a_model(wire)
+    poor, good = await a_run(wire, accuracy=0.1), await a_run(wire, accuracy=0.9)
+    experiment = (await wire.ok("GET", "runs/get", {"run_id": poor}))["run"]["info"][
+        "experiment_id"
+    ]
+    logged = {"experiment_id": experiment, "name": "m", "source_run_id": poor}
+    model = (await wire.ok("POST", "logged-models", logged))["model"]["info"]["model_id"]
+    for lie in (
+        {"source": f"models:/{model}", "run_id": good},
+        {"source": f"runs:/{good}/m", "run_id": good, "model_id": model},
+        {"source": f"runs:/{good}/m", "model_id": model},
+    ):
+        answer = await wire("POST", "model-versions/create", {"name": "churn", **lie})
+        assert (answer.status_code, "the run_id must" in answer.text) == (400, True), answer.text
+    nobodys = {"experiment_id": experiment, "name": "m"}
+    model = (await wire.ok("POST", "logged-models", nobodys))["model"]["info"]["model_id"]
+    await a_version(wire, f"models:/{model}", run_id=good)
+    gate = {"kind": "metric", "parameters": {"metric": "accuracy"}}
+    await api.ok("admin", "POST", "/approval-policies", {"policy": {"gates": [gate]}})
+    id = await ask(api, 1)
+    await work_off(sessions)
+    found = (await api.ok("viewer", "GET", f"/approvals/{id}"))["evidence"][0]
+    assert found["summary"] == "Of the metric 'accuracy' it says nothing."

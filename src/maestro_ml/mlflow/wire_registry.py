@@ -17,7 +17,7 @@ from maestro_ml.tracking.records import LoggedModelRecord
 from maestro_ml.tracking.schemas import MAX_BATCH, Int64
 
 MAX_MODELS, MODELS_PAGE = 1_000, 100
-MAX_VERSIONS = 200_000
+MAX_VERSIONS, VERSIONS_PAGE = 200_000, 10_000  # what clients may ask for, and are given at once
 _STAGES: Mapping[str, Stage] = {stage.lower(): stage for stage in Stage}
 _NUMBER = re.compile("-?[0-9]{1,20}")
 _READY = "READY"
