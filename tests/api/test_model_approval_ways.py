@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from maestro_ml.approvals import handlers
 from maestro_ml.approvals.routes import router as approvals
 from maestro_ml.approvals.routes_policies import router as policies
-from maestro_ml.db.work import Sessions
+from maestro_ml.audit.models import AuditEvent
+from maestro_ml.db.work import Sessions, open_work
 from maestro_ml.jobs.worker import Worker
 from maestro_ml.projects.routes import router as projects
 from maestro_ml.registry import handlers as registry
@@ -20,6 +22,7 @@ from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from support.files import FILES
 from support.native import Api, native_api
 from support.wire import Wire
+from support.world import caller
 
 KINDS = {KIND: ModelAliases()}
 YES = {"verdict": "approve"}
@@ -278,3 +281,16 @@ async def test_a_version_has_the_run_that_logged_its_model(
     await work_off(sessions)
     found = (await api.ok("viewer", "GET", f"/approvals/{id}"))["evidence"][0]
     assert found["summary"] == "Of the metric 'accuracy' it says nothing."
+
+
+async def test_an_alias_that_goes_with_its_version_is_written_down(
+    wire: Wire, api: Api, sessions: Sessions
+) -> None:
+    await a_model(wire)
+    await a_version(wire, "s3://bucket/model")
+    await api.ok("member", "PUT", "/models/churn/aliases/champion", {"version": 1})
+    await api.ok("member", "DELETE", "/models/churn/versions/1")
+    async with open_work(sessions, caller()) as work:
+        found = await work.session.scalars(select(AuditEvent).order_by(AuditEvent.id))
+        last = [(one.action, one.facts.get("alias")) for one in found][-2:]
+    assert last == [("model_alias.deleted", "champion"), ("model_version.deleted", None)]
