@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from maestro_ml.approvals import handlers
 from maestro_ml.approvals.routes import router as approvals
 from maestro_ml.approvals.routes_policies import router as policies
-from maestro_ml.db.work import Sessions
+from maestro_ml.audit.models import AuditEvent
+from maestro_ml.db.work import Sessions, open_work
 from maestro_ml.jobs.worker import Worker
 from maestro_ml.projects.routes import router as projects
 from maestro_ml.registry import handlers as registry
@@ -20,6 +22,7 @@ from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from support.files import FILES
 from support.native import Api, native_api
 from support.wire import Wire
+from support.world import caller
 
 KINDS = {KIND: ModelAliases()}
 YES = {"verdict": "approve"}
@@ -241,3 +244,53 @@ async def test_a_version_is_asked_for_by_its_number_alone(wire: Wire, api: Api) 
     for target in ("01", "0", "2147483648", "9999999999"):
         body = {"subject_kind": KIND, "subject_id": await id_of(api), "alias": "production"}
         await api.refused(404, "member", "POST", "/approvals", body | {"target": target})
+
+
+async def test_a_source_or_link_that_is_too_long_is_refused(wire: Wire) -> None:
+    await a_model(wire)
+    for field, value in (("run_link", "x" * 501), ("source", "s3://b/" + "x" * 2_000)):
+        message = {"name": "churn", "source": "s3://b/m", field: value}
+        answer = await wire("POST", "model-versions/create", message)
+        assert answer.status_code == 400, answer.text
+        assert field in answer.json()["message"]
+
+
+async def test_a_version_has_the_run_that_logged_its_model(
+    wire: Wire, api: Api, sessions: Sessions
+) -> None:
+    await a_model(wire)
+    poor, good = await a_run(wire, accuracy=0.1), await a_run(wire, accuracy=0.9)
+    experiment = (await wire.ok("GET", "runs/get", {"run_id": poor}))["run"]["info"][
+        "experiment_id"
+    ]
+    logged = {"experiment_id": experiment, "name": "m", "source_run_id": poor}
+    model = (await wire.ok("POST", "logged-models", logged))["model"]["info"]["model_id"]
+    for lie in (
+        {"source": f"models:/{model}", "run_id": good},
+        {"source": f"runs:/{good}/m", "run_id": good, "model_id": model},
+        {"source": f"runs:/{good}/m", "model_id": model},
+    ):
+        answer = await wire("POST", "model-versions/create", {"name": "churn", **lie})
+        assert (answer.status_code, "the run_id must" in answer.text) == (400, True), answer.text
+    nobodys = {"experiment_id": experiment, "name": "m"}
+    model = (await wire.ok("POST", "logged-models", nobodys))["model"]["info"]["model_id"]
+    await a_version(wire, f"models:/{model}", run_id=good)
+    gate = {"kind": "metric", "parameters": {"metric": "accuracy"}}
+    await api.ok("admin", "POST", "/approval-policies", {"policy": {"gates": [gate]}})
+    id = await ask(api, 1)
+    await work_off(sessions)
+    found = (await api.ok("viewer", "GET", f"/approvals/{id}"))["evidence"][0]
+    assert found["summary"] == "Of the metric 'accuracy' it says nothing."
+
+
+async def test_an_alias_that_goes_with_its_version_is_written_down(
+    wire: Wire, api: Api, sessions: Sessions
+) -> None:
+    await a_model(wire)
+    await a_version(wire, "s3://bucket/model")
+    await api.ok("member", "PUT", "/models/churn/aliases/champion", {"version": 1})
+    await api.ok("member", "DELETE", "/models/churn/versions/1")
+    async with open_work(sessions, caller()) as work:
+        found = await work.session.scalars(select(AuditEvent).order_by(AuditEvent.id))
+        last = [(one.action, one.facts.get("alias")) for one in found][-2:]
+    assert last == [("model_alias.deleted", "champion"), ("model_version.deleted", None)]

@@ -59,7 +59,7 @@ async def search(here: Reading, query: Annotated[wire.SearchVersions, Query()]) 
     wanted = Search(
         where=prompts_apart(parse_filter(query.filter, GRAMMAR)),
         order=parse_order(query.order_by, GRAMMAR),
-        limit=query.max_results,
+        limit=min(query.max_results, wire.VERSIONS_PAGE),
         cursor=query.page_token or None,
     )
     found = await versions.search(here.work, here.project_id, wanted)

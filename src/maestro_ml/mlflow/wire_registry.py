@@ -17,7 +17,7 @@ from maestro_ml.tracking.records import LoggedModelRecord
 from maestro_ml.tracking.schemas import MAX_BATCH, Int64
 
 MAX_MODELS, MODELS_PAGE = 1_000, 100
-MAX_VERSIONS = 200_000
+MAX_VERSIONS, VERSIONS_PAGE = 200_000, 10_000  # what clients may ask for, and are given at once
 _STAGES: Mapping[str, Stage] = {stage.lower(): stage for stage in Stage}
 _NUMBER = re.compile("-?[0-9]{1,20}")
 _READY = "READY"
@@ -96,10 +96,10 @@ class SetAlias(OfModel):
 
 
 class CreateVersion(OfModel):
-    source: Annotated[Text, Field(min_length=1)]
+    source: Annotated[schemas.Source, Field(min_length=1)]
     run_id: Text = ""
     model_id: Text = ""
-    run_link: Text = ""
+    run_link: schemas.RunLink = ""
     description: schemas.Description | None = None
     tags: Annotated[list[Tag], Field(max_length=MAX_BATCH)] = []
 

@@ -46,6 +46,8 @@ Alias = Annotated[Text, Field(max_length=MAX_ALIAS), AfterValidator(_sound_alias
 NewAlias = Annotated[Alias, AfterValidator(_free_alias)]
 Number = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 Description = Annotated[Text, Field(max_length=MAX_DESCRIPTION)]
+Source = Annotated[Text, Field(max_length=2_000)]
+RunLink = Annotated[Text, Field(max_length=500)]
 TagKey = Annotated[Text, Field(max_length=250), AfterValidator(sound_key)]
 
 
@@ -74,10 +76,10 @@ class VersionCreate(Command):
     """`source` is what the client calls the place; `run_id` and `logged_model_id` are what it says
     the model comes from."""
 
-    source: Annotated[Text, Field(max_length=2_000)]
+    source: Source
     origin: Origin = Origin()
     run_id: UUID | None = None
     logged_model_id: UUID | None = None
-    run_link: Annotated[Text, Field(max_length=500)] | None = None
+    run_link: RunLink | None = None
     description: Description | None = None
     tags: list[SetTag] = Field(default=[], max_length=MAX_BATCH)

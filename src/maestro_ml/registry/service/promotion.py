@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from uuid import UUID
 
@@ -186,6 +187,8 @@ async def _measured(work: Work, model: RegisteredModel, version: ModelVersion) -
     size = select(func.coalesce(func.sum(StoredBlob.size), 0)).select_from(StoredBlob)
     size = size.join(ModelVersionFile, ModelVersionFile.blob_id == StoredBlob.id)
     n_bytes = await work.session.scalar(size.where(ModelVersionFile.version_id == version.id))
+    if found.logged_model and found.logged_model.model.source_run_id is None:
+        found = replace(found, run=None)  # which somebody has named, and did not log it
     used = found.run.links.datasets if found.run else []
     return Measured(
         number=version.number,

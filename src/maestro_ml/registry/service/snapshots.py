@@ -9,7 +9,7 @@ from sqlalchemy import select
 from maestro_ml.core.access import Permission
 from maestro_ml.db.upsert import insert_or_ignore
 from maestro_ml.db.work import Work
-from maestro_ml.registry.errors import ModelVersionNotFound
+from maestro_ml.registry.errors import ModelVersionNotFound, SourceInvalid
 from maestro_ml.registry.models import ModelVersion, ModelVersionFile
 from maestro_ml.registry.schemas import Origin, VersionCreate
 from maestro_ml.storage.models import StoredBlob
@@ -27,6 +27,7 @@ async def trace(work: Work, project_id: UUID, command: VersionCreate) -> Origin:
 
     Raises:
         RunNotFound, LoggedModelNotFound, ModelVersionNotFound: one is not of this project.
+        SourceInvalid: another run logged the model.
     """
     work.require(Permission.RUN_READ, project_id)
     origin = command.origin
@@ -41,6 +42,8 @@ async def trace(work: Work, project_id: UUID, command: VersionCreate) -> Origin:
         if model is None or model.project_id != project_id:
             raise LoggedModelNotFound
         run_id = run_id or model.source_run_id
+        if model.source_run_id not in {None, run_id}:
+            raise SourceInvalid("the run_id must identify the run that logged the model")
     if origin.version_id is not None:
         # Kept until this one has its files as well.
         stay = {"read": True, "key_share": True}

@@ -145,6 +145,7 @@ async def delete(work: Work, project_id: UUID, name: str, number: int) -> None:
     version = await lookup.version(work, model, number)
     for alias in sorted(await placing.aliases_of(work, version)):
         await promotion.check_loss(work, model, alias, f"Deleting version {number} of {name!r}")
+        await placing.take_away(work, model, alias)
     facts = {"project_id": str(project_id), "name": model.name, "version": number}
     _record(work, version, name, "deleted")
     await work.session.delete(version)
