@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import audit, auth, auth_overhead, memory, projects_list, timing, tracking
+from benchmarks import audit, auth, auth_overhead, memory, projects_list, registry, timing, tracking
 
 ALL: dict[str, Callable[[], None]] = {
     "memory": memory.main,
@@ -13,6 +13,7 @@ ALL: dict[str, Callable[[], None]] = {
     "audit": audit.main,
     "timing": timing.main,
     "tracking": tracking.main,
+    "registry": registry.main,
 }
 
 

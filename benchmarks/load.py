@@ -121,10 +121,11 @@ class Client:
     source: str = "127.0.0.1"
     answered: Callable[[int, bytes], None] = lambda *_: None
     every: float = 0.0  # seconds
+    times: int = 1  # at least
 
 
 def closed_loop(port: int, clients: Sequence[Client], *, seconds: float) -> "Answered":
-    """For so long, and each at least once."""
+    """For so long, and each at least as often as it says."""
     return asyncio.run(_closed_loop(port, clients, seconds))
 
 
@@ -143,6 +144,7 @@ async def _closed_loop(port: int, clients: Sequence[Client], seconds: float) -> 
     async def one(number: int, client: Client) -> None:
         connections = _Connections(port, client.source)
         due = began + client.every * number / len(clients)
+        asked = 0
         while True:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             sent = due if client.every else time.perf_counter()
@@ -151,7 +153,8 @@ async def _closed_loop(port: int, clients: Sequence[Client], seconds: float) -> 
             took.append((time.perf_counter() - sent) * 1000)
             statuses[status] += 1
             client.answered(status, body)
-            if time.perf_counter() - began >= seconds:
+            asked += 1
+            if asked >= client.times and time.perf_counter() - began >= seconds:
                 break
         await connections.close()
 

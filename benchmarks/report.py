@@ -33,6 +33,13 @@ def verdict(name: str, value: float, goal: float, unit: str) -> dict[str, Any]:
     return {"name": name, "value": value, "goal": goal, "unit": unit, "met": met}
 
 
+def at_least(name: str, value: float, goal: float, unit: str) -> dict[str, Any]:
+    """The same of what can only be too little."""
+    met = value >= goal
+    print(f"  {'met   ' if met else 'MISSED'}  {name}: {value:.1f} {unit}, goal {goal:g}")
+    return {"name": name, "value": value, "goal": goal, "unit": unit, "met": met}
+
+
 def missing(what: str, where: str) -> None:
     print(f"\nnot run: {what}, since no server answers at {where}")
 

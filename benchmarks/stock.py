@@ -48,7 +48,7 @@ def seed_runs(database: Database, experiment: str, runs: int) -> bool:
     if database.kind != "sqlite":
         return False
     dice = random.Random(runs)
-    with sqlite3.connect(_file(database), timeout=30) as connection:
+    with sqlite3.connect(file(database), timeout=30) as connection:
         for n in range(runs):
             id, at = f"{dice.getrandbits(128):032x}", 1_700_000_000_000 + n
             run = {
@@ -75,10 +75,10 @@ def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, object
 
 def _url(database: Database) -> str:
     if database.kind == "sqlite":
-        return f"sqlite:///{_file(database)}"
+        return f"sqlite:///{file(database)}"
     url = make_url(database.url).set(drivername="postgresql+psycopg2")
     return url.render_as_string(hide_password=False)
 
 
-def _file(database: Database) -> Path:
+def file(database: Database) -> Path:
     return database.folder / "stock.db"

@@ -157,7 +157,8 @@ def main() -> None:
             rows.append(tuple(_row(f"{name}, {kind}", one)))
             if "stock" in one:
                 ratio = one["stock"]["cpu_ms"] / max(one["maestro"]["cpu_ms"], 0.01)
-                goals.append(_at_least(f"{name}, {kind}", ratio, GOALS[name]))
+                unit = "times less CPU"
+                goals.append(report.at_least(f"{name}, {kind}", ratio, GOALS[name], unit))
         loads += [
             tracking_load.row(f"{who}, {kind}", one) for who, one in found[kind]["load"].items()
         ]
@@ -182,12 +183,6 @@ def _row(name: str, one: dict[str, dict[str, float]]) -> Iterator[str]:
         yield f"{one[who]['cpu_ms']:.2f}" if who in one else ""
     both = "stock" in one
     yield f"{one['stock']['cpu_ms'] / max(one['maestro']['cpu_ms'], 0.01):.0f}" if both else ""
-
-
-def _at_least(name: str, value: float, goal: float) -> dict[str, Any]:
-    met = value >= goal
-    print(f"  {'met   ' if met else 'MISSED'}  {name}: {value:.1f} times less CPU, goal {goal:g}")
-    return {"name": name, "value": value, "goal": goal, "unit": "times less CPU", "met": met}
 
 
 def measure(kind: str) -> dict[str, Any]:

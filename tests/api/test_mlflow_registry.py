@@ -4,6 +4,10 @@ from typing import Any
 
 import pytest
 
+from maestro_ml.approvals.schemas_policies import PolicyContent, PolicyWrite
+from maestro_ml.approvals.service import policies
+from maestro_ml.db.work import Sessions, open_work
+from support import caller
 from support.files import FILES
 from support.wire import Wire
 
@@ -199,7 +203,10 @@ async def test_a_source_and_a_run_that_differ_are_a_mistake(wire: Wire) -> None:
     assert "run_id" in await wire.invalid("model-versions/create", message)
 
 
-async def test_stages_are_aliases_under_another_name(wire: Wire) -> None:
+async def test_stages_are_aliases_under_another_name(wire: Wire, sessions: Sessions) -> None:
+    async with open_work(sessions, caller()) as work:
+        free = PolicyWrite(policy=PolicyContent(protected=[]))
+        await policies.write(work, {}, free)
     await a_model(wire)
     for _ in range(3):
         await a_version(wire)

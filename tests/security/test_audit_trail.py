@@ -46,6 +46,7 @@ UNRECORDED = {
     "forget_password",  # by nobody known: the worker writes down what comes of it
     "resend_verification",  # nothing of theirs waits
     "read_invitation",  # by nobody yet: who accepts it is written down
+    "POST registered-models/get-latest-versions",  # it looks, and changes nothing
     "try_approval_policy",  # it looks, and changes nothing
     "test_identity_provider",  # it looks, and changes nothing
 }
@@ -82,6 +83,11 @@ def _deleting(stage: Stage, _: Principal) -> Call:
     id, slug = stage.a_project()
     ok(stage.made("POST", f"/api/v1/projects/{id}/archive"))
     return Call(path={"id": id}, query={"confirm": slug})
+
+
+def _deleting_model(stage: Stage, _: Principal) -> Call:
+    name = stage.a_registered_model()
+    return Call(path={"name": name}, query={"confirm": name})
 
 
 def _accepting(stage: Stage, _: Principal) -> Call:
@@ -228,6 +234,7 @@ DONE: dict[str, Callable[[Stage, Principal], Call]] = {
     "change_project": lambda *_: Call({"description": secrets.token_hex(8)}),
     "PATCH workspaces/{workspace_name}": lambda *_: Call({"description": secrets.token_hex(8)}),
     "delete_project": _deleting,
+    "delete_model": _deleting_model,
     "restore_project": lambda stage, _: Call(path={"id": _restoring(stage)}),
     "replay_webhook_delivery": _replaying,
     "change_project_member": lambda stage, _: Call(

@@ -56,8 +56,15 @@ async def own(cast: Cast, truth: Sessions) -> dict[str, str]:
             asked, _ = an_approval(work, UUID(project), UUID(cast["adminB"].id), "B's own", 1)
             work.session.add(asked)
         model = admin.post(f"{cast.url}{MLFLOW}/logged-models", json={"experiment_id": "0"})
+        mine = ok(admin.post("/models", json=named(project=project)))["name"]
+        elsewhere = {"name": mine, "source": "s3://bucket/model"}
+        headers = {"X-MLFLOW-WORKSPACE": ok(admin.get(f"/projects/{project}"))["slug"]}
+        path = f"{cast.url}{MLFLOW}/model-versions/create"
+        ok(admin.post(path, json=elsewhere, headers=headers))
+        ok(admin.put(f"/models/{mine}/aliases/a", json={"version": 1}))
         made = {
             "projects": project,
+            **{"models": mine, "versions": "1", "aliases": "a"},
             "approvals": str(asked.id),
             "service-accounts": ok(admin.post("/service-accounts", json=named()))["id"],
             "logged-models": ok(model)["model"]["info"]["model_id"],
@@ -114,12 +121,14 @@ def places(stage: Stage, own: dict[str, str], operation: Operation) -> Iterator[
         for before, word in pairwise(operation.path.split("/"))
         if word.startswith("{")
     ]
-    for number, (_, name) in enumerate(stems):
+    for number, (stem, name) in enumerate(stems):
+        if stem in {"versions", "aliases"}:  # no ids: of another model they mean another thing
+            continue
         mine = {}
-        for stem, earlier in stems[:number]:
-            if stem not in own:
-                pytest.fail(f"B has nothing to put behind /{stem}/: teach `own`")
-            mine[earlier] = own[stem]
+        for before, earlier in stems[:number]:
+            if before not in own:
+                pytest.fail(f"B has nothing to put behind /{before}/: teach `own`")
+            mine[earlier] = own[before]
         known = call.path | mine
         yield call, operation.path.format(**known)
         yield call, operation.path.format(**(known | {name: str(new_id())}))

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,9 @@ from maestro_ml.jobs.service import enqueue
 from support.forgery import unpack
 from support.live import Cast, ok
 from support.policy import POLICY
+from support.registry import registry_calls, registry_of
+from support.stage import an_approval
+from support.webhook_calls import webhook_calls, webhooks_of
 
 MLFLOW, FILES = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts"
 FOLDERS = "artifacts/directories"
@@ -37,6 +40,7 @@ class Ground:
     experiment: str
     run: str
     model: str
+    hooks: list[Any] = field(default_factory=list)
 
     @property
     def files(self) -> str:
@@ -66,6 +70,10 @@ class Ground:
         found = (project["id"], project["slug"], id, run_id, model_id)
         ground = cls(cast, http, tenant, truth, *found)
         ok(ground.send("maintainerA", "PUT", f"{FILES}/artifacts/{ground.files}/f", "x"))
+        for path, body in registry_of(run_id):
+            ok(ground.send("maintainerA", "POST", path, body))
+        for path, body in webhooks_of(ground.id):
+            ground.hooks.append(ok(ground.send("maintainerA", "POST", path, body)))
         return ground
 
     async def a_job(self) -> str:
@@ -74,11 +82,23 @@ class Ground:
             job = await enqueue(work, "nobody.runs", {}, project_id=UUID(self.id), run_at=later)
         return str(job.id)
 
+    async def an_approval(self) -> tuple[str, str]:
+        """What the viewer asks for, and what a gate has found, in the API's words."""
+        async with open_work(self.truth, Access.system(self.tenant)) as work:
+            viewer = UUID(self.cast["viewerA"].id)
+            asked, failed = an_approval(work, UUID(self.id), viewer, secrets.token_hex(6), 1)
+            work.session.add(asked)
+            await work.session.flush()
+            work.session.add(failed)
+        path = f"{NATIVE}/approvals/{asked.id}"
+        return path, f"{path}/evidence/{failed.id}/retry"
+
     async def calls(self) -> Iterator[tuple[str, str, str, Any]]:
         """Every verb that names this project or something in it: its name in the policy, and how
         it is sent. What destroys comes last."""
         project, job = f"{NATIVE}/projects/{self.id}", f"{NATIVE}/jobs/{await self.a_job()}"
         run, experiment = {"run_id": self.run}, {"experiment_id": self.experiment}
+        approval, retry = await self.an_approval()
         member = f"{project}/members/{self.cast['memberA'].id}"
         tag = {"key": "k", "value": "v"}
         experiments = {"experiment_ids": [self.experiment]}
@@ -91,6 +111,9 @@ class Ground:
             ("read_project", "GET", project, None),
             ("list_project_members", "GET", f"{project}/members", None),
             ("read_job", "GET", job, None),
+            ("read_approval", "GET", approval, None),
+            ("retry_evidence", "POST", retry, None),
+            ("withdraw_approval", "POST", f"{approval}/withdrawal", None),
             ("change_project", "PATCH", project, {"description": "d"}),
             ("cancel_job", "POST", f"{job}/cancel", None),
             ("watch_job", "GET", f"{job}/events", None),
@@ -163,9 +186,9 @@ class Ground:
             (f"{method} workspaces/{{workspace_name}}", method, f"{WORKSPACES}/{self.slug}", body)
             for method, body in (("GET", None), ("PATCH", {"description": "d"}))
         ]
-        return iter(
-            [*native, *workspace, *deep, *lists, ("delete_project", "DELETE", delete, None)]
-        )
+        last = ("delete_project", "DELETE", delete, None)
+        registry = [*registry_calls(self.slug, self.run), *webhook_calls(self.id, self.hooks)]
+        return iter([*native, *workspace, *registry, *deep, *lists, last])
 
     def _new_member(self) -> dict[str, str]:
         return {"user_id": self.cast["memberA"].id, "role": "viewer"}
@@ -210,8 +233,12 @@ async def test_a_role_in_the_team_is_what_counts_in_the_project(
     scoped = {name for name, policy in POLICY.items() if policy in PROJECT_SCOPED}
     destroy = "DELETE workspaces/{workspace_name}"
     assert scoped - seen == {
-        *("create_project", "list_projects", "list_jobs", "POST runs/search"),
+        *("create_project", "list_projects", "list_jobs", "POST runs/search", "list_models"),
+        "list_webhooks",
         *("GET workspaces", "POST workspaces", destroy),
+        # About what a server has nothing of by itself, or an admin's: `api/test_approval_eyes.py`.
+        *("list_approvals", "create_approval", "vote_on_approval", "override_approval"),
+        "replay_webhook_delivery",  # of what was delivered: `api/test_webhooks.py`
         # Refused to everybody here, or about an upload: `api/test_mlflow_files_access.py`.
         *(f"POST artifacts/presigned-{way}-url" for way in ("download", "upload")),
         "GET mlflow-artifacts/presigned/{path}",

@@ -296,7 +296,9 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "change_model": lambda *_: Call({"description": "changed"}),
     "delete_model": lambda *_: Call(query={"confirm": "no"}, ends="model-delete-unconfirmed"),
     "compare_model_versions": lambda *_: Call(query={"versions": ["1", "1"]}),
-    "set_model_alias": lambda *_: Call({"version": 1}),
+    "set_model_alias": lambda stage, _: Call(
+        {"version": 1}, path={"name": stage.a_registered_model(), "alias": "a"}
+    ),
     "read_model_alias": lambda stage, _: Call(path={"name": stage.registered, "alias": "latest"}),
     "delete_model_alias": lambda stage, _: Call(
         path={"name": stage.an_aliased_model(), "alias": "a"}
@@ -316,22 +318,32 @@ CALLS: Mapping[str, Callable[[Stage, Principal], Call]] = {
     "GET registered-models/get-latest-versions": _of_registered(query=True),
     "POST registered-models/get-latest-versions": _of_registered(),
     "POST registered-models/set-tag": _of_registered(key="k", value="v"),
-    "DELETE registered-models/delete-tag": _of_registered(key="gone"),
-    "POST registered-models/alias": _of_registered(alias="a", version="1"),
-    "DELETE registered-models/alias": _of_registered(alias="gone"),
+    "DELETE registered-models/delete-tag": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "key": "tag"}
+    ),
+    "POST registered-models/alias": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "alias": "a", "version": "1"}
+    ),
+    "DELETE registered-models/alias": lambda stage, _: Call(
+        {"name": stage.an_aliased_model(), "alias": "a"}
+    ),
     "GET registered-models/alias": _of_registered(query=True, alias="latest"),
     "POST model-versions/create": lambda stage, _: Call(
         {"name": stage.registered, "source": "s3://bucket/model", "run_id": stage.run}
     ),
     "GET model-versions/get": _of_registered(query=True, version="1"),
     "PATCH model-versions/update": _of_registered(version="1", description="new"),
-    "POST model-versions/transition-stage": _of_registered(version="1", stage="Archived"),
+    "POST model-versions/transition-stage": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "version": "1", "stage": "Archived"}
+    ),
     "DELETE model-versions/delete": lambda stage, _: Call(
         {"name": stage.a_registered_model(), "version": "1"}
     ),
     "GET model-versions/get-download-uri": _of_registered(query=True, version="1"),
     "POST model-versions/set-tag": _of_registered(version="1", key="k", value="v"),
-    "DELETE model-versions/delete-tag": _of_registered(version="1", key="gone"),
+    "DELETE model-versions/delete-tag": lambda stage, _: Call(
+        {"name": stage.a_registered_model(), "version": "1", "key": "tag"}
+    ),
     "GET artifacts/list": lambda stage, _: Call(query={"run_id": stage.run}),
     "POST artifacts/presigned-download-url": lambda stage, _: Call(
         {"run_id": stage.run, "path": stage.a_file().rpartition("/")[2]}, ends=UNSIGNED

@@ -71,7 +71,7 @@ _THINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("root", "/tenants", {"name": "T {}", "slug": "fuzz-{}", "admin_email": "{}@new.test"}),
 )
 _EACH = 4  # requests from one address
-_ORDER = ("post", "get", "patch", "delete")
+_ORDER = ("post", "put", "get", "patch", "delete")
 
 
 @dataclass

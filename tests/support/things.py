@@ -32,6 +32,9 @@ class Says(BaseModel):
     at_most: int = Field(1, ge=0)
 
 
+INPUTS = {"model.bin": "0" * 64}
+
+
 class Things:
     """The port's implementation. `does` overrules what a policy has asked the gate to do."""
 
@@ -69,10 +72,13 @@ class Things:
         else:
             await tag(work, asked.subject_id, **{key: asked.target})
 
+    async def inputs(self, work: Work, asked: Asked, gate: Gate) -> Mapping[str, str]:
+        return INPUTS
+
     async def run(self, job: JobContext, asked: Asked, gate: Gate) -> GateResult:
         self.asked.append(asked)
         does = self.does or Says.model_validate(gate.parameters).does
-        about: Any = {"inputs": {"model.bin": "0" * 64}, "details": {"seen": [1, 2.5]}}
+        about: Any = {"inputs": INPUTS, "details": {"seen": [1, 2.5]}}
         match does:
             case "hang":
                 await asyncio.Event().wait()

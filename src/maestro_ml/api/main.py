@@ -84,6 +84,7 @@ from maestro_ml.mlflow.routes import ROUTERS as MLFLOW
 from maestro_ml.outbound.client import Outbound
 from maestro_ml.projects import service as projects
 from maestro_ml.projects.routes import router as project_routes
+from maestro_ml.registry import handlers as registry_handlers
 from maestro_ml.registry.routes import router as models
 from maestro_ml.registry.service.promotion import KIND, ModelAliases
 from maestro_ml.storage.blobs import Blobs
@@ -124,7 +125,11 @@ ABOUT = (
     "tokens. It is not listed here: MLflow's REST API reference documents its calls, and the "
     "guide *First run* says how its client is pointed here."
 )
-LISTENERS: tuple[Listener, ...] = (tracking_handlers.listen, webhook_handlers.listen)
+LISTENERS: tuple[Listener, ...] = (
+    tracking_handlers.listen,
+    registry_handlers.listen,
+    webhook_handlers.listen,
+)
 # Of what happens to a tenant outside of its own sessions: sign-ins, and the ends of jobs.
 SYSTEM_LISTENERS: tuple[SystemListener, ...] = (webhook_handlers.listen_above,)
 HANDLERS: Mapping[str, Handler] = {

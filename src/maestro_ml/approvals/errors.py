@@ -73,6 +73,19 @@ class PolicyTaken(Conflict):
         )
 
 
+class PolicyKept(Conflict):
+    """What has a policy of its own would be gone, and the policy with it: under the same name,
+    another one would be free of it."""
+
+    code = "approval-policy-kept"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} would leave behind the policy that it has of its own. An admin does it, or "
+            "ends that policy first."
+        )
+
+
 class ApprovalUnneeded(Conflict):
     """The alias is not protected, so nobody has to be asked."""
 

@@ -92,5 +92,9 @@ class Subjects(Protocol):
         """Let it happen, in the transaction that grants it. The request is held by now, so nobody
         who holds what this changes waits for a request meanwhile."""
 
+    async def inputs(self, work: Work, asked: Asked, gate: Gate) -> Mapping[str, str]:
+        """What the gate's answer would say now that it has looked at. If that is another thing
+        than it did look at, its answer does not count any more."""
+
     async def run(self, job: JobContext, asked: Asked, gate: Gate) -> GateResult:
         """Look, in a job and outside of any transaction. It may take as long as the policy says."""

@@ -9,8 +9,8 @@ from maestro_ml.approvals.errors import SubjectHalfNamed
 from maestro_ml.approvals.models import ApprovalPolicy
 from maestro_ml.approvals.routes import TheKinds
 from maestro_ml.approvals.schemas_policies import (
+    ApprovalPolicyView,
     PolicyTry,
-    PolicyView,
     PolicyWrite,
     SubjectNamed,
     TrialView,
@@ -39,14 +39,14 @@ async def _named(
 Named = Annotated[SubjectNamed | None, Depends(_named)]
 
 
-@router.get("/current", response_model=PolicyView)
+@router.get("/current", response_model=ApprovalPolicyView)
 async def read_approval_policy(work: Reading, kinds: TheKinds, named: Named) -> InForce:
     """The policy in force, for your tenant or for one subject. Without any of your own it is the
     built-in one, which has the number 0."""
     return await policies.current(work, kinds, named)
 
 
-@router.get("", response_model=PageView[PolicyView])
+@router.get("", response_model=PageView[ApprovalPolicyView])
 async def list_approval_policies(
     work: Reading, kinds: TheKinds, paging: Paging, named: Named
 ) -> Page[ApprovalPolicy]:
@@ -54,7 +54,7 @@ async def list_approval_policies(
     return await policies.history(work, kinds, named, paging)
 
 
-@router.post("", status_code=201, response_model=PolicyView)
+@router.post("", status_code=201, response_model=ApprovalPolicyView)
 async def write_approval_policy(
     work: Writing, kinds: TheKinds, body: PolicyWrite
 ) -> ApprovalPolicy:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
+from unicodedata import normalize
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
@@ -12,6 +13,12 @@ from maestro_ml.core.schemas import Command, Text, View
 from maestro_ml.projects.schemas import Metadata
 
 BUILT_IN, TENANT = "built-in", "tenant"  # chains; any other is a subject's own
+
+
+def plain(alias: str) -> str:
+    """The same for aliases that people read as the same: in any case, and in letters that only look
+    wider or smaller."""
+    return normalize("NFKC", normalize("NFKC", alias).casefold())
 
 
 def _no_truth(value: object) -> object:
@@ -61,7 +68,7 @@ class PolicyContent(Command):
     @field_validator("protected")
     @classmethod
     def _each_once(cls, protected: list[str]) -> list[str]:
-        if len({alias.casefold() for alias in protected}) < len(protected):
+        if len({plain(alias) for alias in protected}) < len(protected):
             raise ValueError("must name each alias once")
         return protected
 
@@ -72,7 +79,7 @@ class PolicyContent(Command):
         return self
 
     def protects(self, alias: str) -> bool:
-        return alias.casefold() in {one.casefold() for one in self.protected}
+        return plain(alias) in {plain(one) for one in self.protected}
 
 
 class SubjectNamed(Command):
@@ -98,7 +105,7 @@ class PolicyTry(Command):
     subject: SubjectNamed | None = None
 
 
-class PolicyView(View):
+class ApprovalPolicyView(View):
     """A version of a policy; the built-in one has the number 0."""
 
     chain: str = Field(description="`built-in`, `tenant`, or the id of the subject it is of.")

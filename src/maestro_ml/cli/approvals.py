@@ -1,9 +1,11 @@
 """`maestro approvals`."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
+from maestro_ml.cli.models import InProject
 from maestro_ml.cli.output import Json, give_list, give_one, say
 from maestro_ml.cli.remote import PasswordStdin, api, session
 
@@ -53,18 +55,21 @@ def show_approval(id: Which, as_json: Json = False) -> None:
 
 @app.command("request")
 def request_approval(
-    subject: Annotated[str, typer.Argument(help="The id of the model.")],
+    subject: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name or id.")],
     alias: Annotated[str, typer.Argument(help="The protected alias, such as production.")],
     target: Annotated[
         str | None,
         typer.Argument(help="The version it is to point at; left out, it is to be taken away."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for those who decide.")] = "",
+    project: InProject = None,
     kind: Kind = MODEL_ALIAS,
     as_json: Json = False,
 ) -> None:
     """Ask that a protected alias may move. Prints what it takes."""
     with api() as client:
+        if kind == MODEL_ALIAS and not _is_id(subject):
+            subject = str(client.models.get(subject, project=project).id)
         asked = client.approvals.request(subject, alias, target, reason=reason, subject_kind=kind)
     _give(asked, as_json=as_json)
 
@@ -138,3 +143,11 @@ def _give(found: Any, *, as_json: bool) -> None:
         say(f"{vote.voter} ({vote.role}): {vote.verdict}{counts}{said}")
     for sentence in found.missing:
         say(sentence)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

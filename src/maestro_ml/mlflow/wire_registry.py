@@ -28,7 +28,7 @@ def _stage(value: object) -> object:
     stage = _STAGES.get(value.lower()) if isinstance(value, str) else None
     if stage is None:
         known = ", ".join(Stage)
-        raise ValueError(f"Invalid Model Version stage: {value}. Value must be one of {known}.")
+        raise ValueError(f"Invalid Model Version stage: {_shown(value)}: must be one of {known}")
     return stage
 
 
@@ -36,8 +36,13 @@ def _number(value: object) -> object:
     """Clients send it as a text. What is no version's number is nobody's."""
     number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
     if type(number) is not int:
-        raise ValueError(f"must be an integer, got {str(value)[:50]!r}")
+        raise ValueError(f"must be an integer, got {_shown(value)}")
     return number if 0 < number <= schemas.MAX_NUMBER else 0
+
+
+def _shown(value: object) -> str:
+    """Of what was sent, as much as can be sent back."""
+    return ascii(value)[:50] if isinstance(value, str) else type(value).__name__
 
 
 StageName = Annotated[Stage, BeforeValidator(_stage)]

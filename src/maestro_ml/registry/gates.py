@@ -1,8 +1,10 @@
 """Automatic gates of the registry: what each is told, and what it says of a version."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,18 +72,29 @@ def judge(
     """Raises:
     KeyError: there is no such gate.
     """
+    looked_at: dict[str, list[Any]]
     wanted = GATES[kind].model_validate(dict(parameters))
     if isinstance(wanted, FilesGate):
         faults, details = _files(wanted, version)
+        looked_at = {"files": [version.kept_here, version.n_files, version.n_bytes]}
     elif isinstance(wanted, TagsGate):
         faults, details = _tags(wanted, version)
+        looked_at = {key: [version.tags.get(key)] for key in wanted.keys}
     else:
         assert isinstance(wanted, MetricGate)
         faults, details = _metric(wanted, version, champion)
+        looked_at = {
+            who: [one.fingerprint, _plain(one.metrics.get(wanted.metric)), sorted(one.data.items())]
+            for who, one in (("version", version), ("champion", champion))
+            if one is not None
+        }
     return GateResult(
         passed=not faults,
         summary=(" ".join(faults) or "It holds.")[:500],
         fingerprint=version.fingerprint,
+        inputs={
+            name: sha256(json.dumps(it).encode()).hexdigest() for name, it in looked_at.items()
+        },
         details=details,
     )
 

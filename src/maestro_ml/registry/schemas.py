@@ -35,7 +35,9 @@ def _sound_alias(alias: str) -> str:
 
 def _free_alias(alias: str) -> str:
     if alias.lower() == "latest" or _NUMBERED.fullmatch(alias):
-        raise ValueError(f"{alias!r} is reserved: it always means the newest version, or a number")
+        raise ValueError(
+            f"{alias[:50]!a} is reserved: it always means the newest version, or a number"
+        )
     return alias
 
 

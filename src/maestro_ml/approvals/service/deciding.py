@@ -22,6 +22,7 @@ from maestro_ml.approvals.ports import Target
 from maestro_ml.approvals.schemas import OverrideCommand, VoteCast
 from maestro_ml.approvals.service import policies
 from maestro_ml.approvals.service.ending import end, let_happen, moved
+from maestro_ml.approvals.service.evidence import outdated
 from maestro_ml.approvals.service.guard import missing_of
 from maestro_ml.approvals.service.lookup import (
     Kinds,
@@ -67,7 +68,7 @@ async def vote(work: Work, kinds: Kinds, id: UUID, command: VoteCast) -> Approva
     target = await target_of(work, kinds, request)
     parties = await _parties(work, request, target)
     _check_voter(work.access.actor_id, request, able, parties)
-    because = await moved(work, request, target)
+    because = await moved(work, request, target) or await outdated(work, kinds, request)
     if because is not None:
         await end(work, request, ApprovalState.EXPIRED, because)
         return request

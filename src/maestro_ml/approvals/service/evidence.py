@@ -18,7 +18,15 @@ from maestro_ml.approvals.policy import newest, unpassed
 from maestro_ml.approvals.ports import Gate, GateResult
 from maestro_ml.approvals.schemas_policies import GateWanted
 from maestro_ml.approvals.service.ending import end, let_happen, moved, note
-from maestro_ml.approvals.service.lookup import Kinds, evidence_of, held, seen, target_of
+from maestro_ml.approvals.service.lookup import (
+    Kinds,
+    asked,
+    evidence_of,
+    held,
+    seen,
+    subjects_of,
+    target_of,
+)
 from maestro_ml.approvals.service.notices import tell_deciders
 from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
@@ -135,6 +143,18 @@ async def settle(
     return one.state
 
 
+async def outdated(work: Work, kinds: Kinds, request: ApprovalRequest) -> str | None:
+    """Why what the gates of a held request have found counts no more, in a sentence."""
+    work.require(Permission.APPROVAL_READ, request.project_id)
+    for one in newest(await evidence_of(work, request.id)):
+        if one.state is EvidenceState.PASSED:
+            gate = Gate(one.kind, one.parameters)
+            subjects = subjects_of(kinds, request.subject_kind)
+            if dict(await subjects.inputs(work, asked(request), gate)) != one.inputs:
+                return f"What the gate {one.kind} looked at has changed since it passed."
+    return None
+
+
 async def give_up_lost(work: Work, request: ApprovalRequest) -> None:
     """Of a held request: a gate whose job has ended, or was forgotten, does not run any more."""
     work.require(Permission.APPROVAL_READ, request.project_id)
@@ -169,6 +189,7 @@ async def _go_on(work: Work, kinds: Kinds, request: ApprovalRequest) -> None:
         await tell_deciders(work, request)
         return
     because = await moved(work, request, await target_of(work, kinds, request))
+    because = because or await outdated(work, kinds, request)
     if because is None:
         await let_happen(work, kinds, request, ApprovalState.GRANTED)
     else:

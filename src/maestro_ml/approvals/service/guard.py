@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from maestro_ml.approvals.errors import ApprovalNeeded
+from maestro_ml.approvals.errors import ApprovalNeeded, PolicyKept
 from maestro_ml.approvals.models import OPEN, ApprovalRequest
 from maestro_ml.approvals.policy import unpassed, unvoted, votes_wanted
+from maestro_ml.approvals.schemas_policies import plain
 from maestro_ml.approvals.service import policies
 from maestro_ml.approvals.service.lookup import evidence_of, votes_on
 from maestro_ml.approvals.service.voters import approvals, deciders, parties_to
@@ -21,6 +22,19 @@ async def protected(work: Work, project_id: UUID, subject_id: UUID, alias: str) 
     """Whether a subject's alias moves by approval only. Its case does not matter."""
     work.require(Permission.APPROVAL_READ, project_id)
     return (await policies.in_force(work, subject_id)).content.protects(alias)
+
+
+async def check_kept(work: Work, project_id: UUID, subject_id: UUID, *, what: str) -> None:
+    """Before a subject's name comes free: whoever takes it next would have no such policy.
+
+    Raises:
+        PolicyKept: the subject has a policy of its own, and the caller writes none.
+    """
+    work.require(Permission.APPROVAL_READ, project_id)
+    if work.allows(Permission.POLICY_WRITE):
+        return
+    if (await policies.in_force(work, subject_id)).chain == str(subject_id):
+        raise PolicyKept(what)
 
 
 async def check_free(
@@ -47,9 +61,7 @@ async def check_free(
         ApprovalRequest.state.in_(OPEN),
         ApprovalRequest.target.is_(None) if target is None else ApprovalRequest.target == target,
     )
-    asked = [
-        one for one in await work.session.scalars(query) if one.alias.casefold() == alias.casefold()
-    ]
+    asked = [one for one in await work.session.scalars(query) if plain(one.alias) == plain(alias)]
     if asked:
         request = asked[0]
         missing = await missing_of(work, request)

@@ -84,6 +84,13 @@ async def in_force(work: Work, subject_id: UUID | None) -> InForce:
     return _BUILT_IN
 
 
+async def own_in(work: Work, project_id: UUID) -> set[UUID]:
+    """The subjects in a project that have, or had, a policy of their own."""
+    work.require(Permission.POLICY_READ)
+    query = select(ApprovalPolicy.subject_id).where(ApprovalPolicy.project_id == project_id)
+    return {id for id in await work.session.scalars(query) if id is not None}
+
+
 async def current(work: Work, kinds: Kinds, named: SubjectNamed | None) -> InForce:
     """The same, for a caller who names a subject.
 

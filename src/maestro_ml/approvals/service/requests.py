@@ -21,6 +21,7 @@ from maestro_ml.approvals.models import (
 )
 from maestro_ml.approvals.ports import Target
 from maestro_ml.approvals.schemas import ApprovalCreate, ApprovalFilter
+from maestro_ml.approvals.schemas_policies import plain
 from maestro_ml.approvals.service import evidence, policies
 from maestro_ml.approvals.service.ending import end, moved, note
 from maestro_ml.approvals.service.lookup import Kinds, held, seen, subjects_of, target_of
@@ -54,14 +55,18 @@ async def open_request(work: Work, kinds: Kinds, command: ApprovalCreate) -> App
         raise SubjectNotFound
     work.require(Permission.APPROVAL_REQUEST, subject.project_id)
     await hold(work, subject.project_id)
+    slot = _slot(command)
+    # Held before what it is about, as by whoever decides.
+    same = select(ApprovalRequest).where(ApprovalRequest.slot == slot).with_for_update()
+    there = (await work.session.scalars(same)).one_or_none()
     target = await subjects.target(work, subject.id, command.alias, command.target)
     if target is None:
         raise SubjectNotFound
     policy = await policies.in_force(work, subject.id)
     if not policy.content.protects(command.alias):
         raise ApprovalUnneeded(command.alias)
-    slot = _slot(command)
-    await _make_room(work, slot, target)
+    if there is not None:
+        await _make_room(work, kinds, there, target)
     gates, people = policy.content.gates, policy.content.people
     request = ApprovalRequest(
         project_id=subject.project_id,
@@ -157,21 +162,18 @@ async def expire_if_moved(work: Work, kinds: Kinds, id: UUID) -> None:
     except ApprovalEnded:  # meanwhile
         return
     because = await moved(work, request, await target_of(work, kinds, request))
+    because = because or await evidence.outdated(work, kinds, request)
     if because is not None:
         await end(work, request, ApprovalState.EXPIRED, because)
     else:
         await evidence.give_up_lost(work, request)
 
 
-async def _make_room(work: Work, slot: str, target: Target) -> None:
+async def _make_room(work: Work, kinds: Kinds, there: ApprovalRequest, target: Target) -> None:
     """Raises:
     ApprovalOpen: the same is asked for already, and can still be decided.
     """
-    same = select(ApprovalRequest).where(ApprovalRequest.slot == slot).with_for_update()
-    there = (await work.session.scalars(same)).one_or_none()
-    if there is None:
-        return
-    because = await moved(work, there, target)
+    because = await moved(work, there, target) or await evidence.outdated(work, kinds, there)
     if because is None:
         raise ApprovalOpen(there.id)
     await end(work, there, ApprovalState.EXPIRED, because)
@@ -179,7 +181,7 @@ async def _make_room(work: Work, slot: str, target: Target) -> None:
 
 def _slot(command: ApprovalCreate) -> str:
     target = "" if command.target is None else f"={command.target}"
-    return f"{command.subject_id}:{command.alias.casefold()}{target}"
+    return f"{command.subject_id}:{plain(command.alias)}{target}"
 
 
 def _conditions(work: Work, wanted: ApprovalFilter) -> list[ColumnElement[bool]]:

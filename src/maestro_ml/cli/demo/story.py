@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from maestro_ml.cli.demo.production import play as approving
 from maestro_ml.cli.demo.server import DemoServer, clean_environment, demo_server
 from maestro_ml.cli.output import Refused, give
 from maestro_ml.client import Forbidden, MaestroClient, MaestroClientError, NotFound
@@ -79,6 +80,7 @@ def _play(story: Story, server: DemoServer) -> None:
         project, key = _project(story, scientist)
         runs = _training(story, server, key)
         _search(story, server, key, runs)
+        approving(story, _script, server, key, admin, scientist, runs[0])
         _stranger(story, server, admin, str(project), runs[0])
 
 

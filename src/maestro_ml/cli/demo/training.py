@@ -5,6 +5,9 @@ that points at a server. Prints what it did as JSON.
 
     python training.py train EXPERIMENT
     python training.py find EXPERIMENT FILTER
+    python training.py register RUN_ID MODEL
+    python training.py promote MODEL VERSION
+    python training.py use MODEL
     python training.py peek EXPERIMENT_ID RUN_ID
 """
 
@@ -14,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import mlflow
+import mlflow.sklearn
 from mlflow.exceptions import MlflowException
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import SGDClassifier
@@ -49,6 +53,7 @@ def train(experiment: str) -> list[dict[str, Any]]:
                 )
                 accuracy = float(model.score(unseen, unseen_labels))
                 mlflow.log_metric("accuracy", accuracy, step=epoch)
+            mlflow.sklearn.log_model(model, name="model", serialization_format="cloudpickle")
             done.append(
                 {
                     "experiment_id": run.info.experiment_id,
@@ -79,6 +84,32 @@ def find(experiment: str, wanted: str) -> list[dict[str, Any]]:
     ]
 
 
+def register(run_id: str, model: str) -> dict[str, Any]:
+    """The model of a run, as a version of a registered one."""
+    made = mlflow.register_model(f"runs:/{run_id}/model", model)
+    return {"version": int(made.version), "status": made.status}
+
+
+def promote(model: str, version: str) -> str:
+    """What MLflow's client says of an alias that is to move: the error's message, or nothing."""
+    try:
+        mlflow.MlflowClient().set_registered_model_alias(model, "production", version)
+    except MlflowException as refused:
+        return f"{refused.error_code}: {refused.message}"
+    return ""
+
+
+def use(model: str) -> dict[str, Any]:
+    """Whatever is in production now, on tumours that it never saw."""
+    features, labels = load_breast_cancer(return_X_y=True)
+    known, unseen, _, unseen_labels = train_test_split(
+        features, labels, test_size=0.25, random_state=SEED, stratify=labels
+    )
+    loaded = mlflow.sklearn.load_model(f"models:/{model}@production")
+    accuracy = float(loaded.score(StandardScaler().fit(known).transform(unseen), unseen_labels))
+    return {"kind": type(loaded).__name__, "accuracy": accuracy}
+
+
 def peek(experiment_id: str, run_id: str) -> dict[str, Any]:
     """What somebody sees who knows the ids, and has no right to them."""
     client = mlflow.MlflowClient()
@@ -91,6 +122,9 @@ def peek(experiment_id: str, run_id: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    verbs: dict[str, Callable[..., Any]] = {"train": train, "find": find, "peek": peek}
+    verbs: dict[str, Callable[..., Any]] = {
+        **{"train": train, "find": find, "register": register},
+        **{"promote": promote, "use": use, "peek": peek},
+    }
     result = verbs[sys.argv[1]](*sys.argv[2:])
     sys.stdout.write(json.dumps(result) + "\n")

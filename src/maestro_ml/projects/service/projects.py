@@ -179,6 +179,8 @@ async def _seize(work: Work, id: UUID) -> Project:
 
 
 async def _destroy(work: Work, project: Project) -> None:
+    # Said while everything is still there: whoever keeps what may not be lost refuses.
+    await publish(work, "project.deleting", project_id=str(project.id), slug=project.slug)
     await work.session.delete(project)
     await work.session.flush()
     record(work, "project.deleted", "project", project.id, name=project.name, slug=project.slug)

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
+from maestro_ml.audit.service import record
 from maestro_ml.core.access import Permission
 from maestro_ml.core.clock import whole_millis
 from maestro_ml.db.work import Work
 from maestro_ml.registry.errors import ModelAliasNotFound, ModelVersionNotFound, StageKept
-from maestro_ml.registry.models import Stage
+from maestro_ml.registry.models import ModelVersion, RegisteredModel, Stage
 from maestro_ml.registry.records import VersionRecord
 from maestro_ml.registry.service import lookup, placing, promotion, reading
 
@@ -87,10 +88,18 @@ async def transition(
     if stage.alias:
         await promotion.check_move(work, model, stage.alias, version)
         await placing.move(work, model, stage.alias, version)
-    else:
-        version.stage = stage
+    elif version.stage is not stage:
+        _stage(work, model, version, stage)
     version.updated_at = model.updated_at = whole_millis(work.now)
-    if archive and before is not None and before.id != version.id:
-        before.stage, before.updated_at = Stage.ARCHIVED, version.updated_at
+    if archive and before is not None and before.stage is Stage.NONE:
+        _stage(work, model, before, Stage.ARCHIVED)
     await work.session.flush()
     return (await reading.versions(work, [version], {model.id: model.name}))[0]
+
+
+def _stage(work: Work, model: RegisteredModel, version: ModelVersion, stage: Stage) -> None:
+    """Into a stage that is no alias."""
+    facts = {"name": model.name, "version": version.number}
+    more = {"before": version.stage, "stage": stage}
+    record(work, "model_version.staged", "model_version", version.id, **facts, **more)
+    version.stage, version.updated_at = stage, whole_millis(work.now)

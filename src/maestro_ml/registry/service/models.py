@@ -1,6 +1,7 @@
 """Registered models: a name under which versions follow each other."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -41,7 +42,7 @@ async def create(work: Work, project_id: UUID, command: ModelCreate) -> ModelRec
     await work.flush_or(RegisteredModelNameTaken(command.name))
     await _tag(work, model, command.tags)
     facts = {"project_id": str(project_id), "name": model.name}
-    record(work, "registered_model.created", "registered_model", model.id, **facts)
+    _record(work, model, "created")
     await publish(
         work,
         "registered-model.created",
@@ -82,6 +83,7 @@ async def describe(work: Work, project_id: UUID, name: str, description: str | N
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     model.description, model.updated_at = description or None, whole_millis(work.now)
+    _record(work, model, "changed", fields=["description"])
     return (await reading.models(work, [model]))[0]
 
 
@@ -98,8 +100,7 @@ async def rename(work: Work, project_id: UUID, name: str, new_name: str) -> Mode
         await promotion.check_whole(work, model, f"Renaming {name!r}")
         model.name, model.updated_at = new_name, whole_millis(work.now)
         await work.flush_or(RegisteredModelNameTaken(new_name))
-        facts = {"project_id": str(project_id), "before": name, "name": new_name}
-        record(work, "registered_model.renamed", "registered_model", model.id, **facts)
+        _record(work, model, "renamed", before=name)
     return (await reading.models(work, [model]))[0]
 
 
@@ -116,7 +117,7 @@ async def delete(work: Work, project_id: UUID, name: str, *, confirm: str | None
         raise ModelDeleteUnconfirmed(name)
     await promotion.check_whole(work, model, f"Deleting {name!r}")
     facts = {"project_id": str(project_id), "name": model.name}
-    record(work, "registered_model.deleted", "registered_model", model.id, **facts)
+    _record(work, model, "deleted")
     await work.session.delete(model)
     await work.session.flush()
     await publish(work, "registered-model.deleted", **facts)
@@ -127,6 +128,7 @@ async def set_tag(work: Work, project_id: UUID, name: str, tag: SetTag) -> None:
     model = await lookup.model(work, project_id, name, hold=True)
     work.require(Permission.MODEL_WRITE, project_id)
     await _tag(work, model, [tag])
+    _record(work, model, "tagged", key=tag.key)
     facts = {"project_id": str(project_id), "name": name}
     await publish(work, "registered-model-tag.set", **facts, key=tag.key, value=tag.value)
 
@@ -142,6 +144,7 @@ async def delete_tag(work: Work, project_id: UUID, name: str, key: str) -> None:
     if tag is None:
         return
     await work.session.delete(tag)
+    _record(work, model, "untagged", key=key)
     facts = {"project_id": str(project_id), "name": name}
     await publish(work, "registered-model-tag.deleted", **facts, key=key)
 
@@ -153,3 +156,8 @@ async def _tag(work: Work, model: RegisteredModel, tags: Sequence[SetTag]) -> No
         for key in sorted(last)
     ]
     await upsert(work, RegisteredModelTag, rows, key=("model_id", "key"), change=("value",))
+
+
+def _record(work: Work, model: RegisteredModel, what: str, **more: Any) -> None:
+    facts = {"project_id": str(model.project_id), "name": model.name, **more}
+    record(work, f"registered_model.{what}", "registered_model", model.id, **facts)

@@ -1,5 +1,6 @@
 """Registered models as what is put up for approval: their aliases move when it is granted."""
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from uuid import UUID
@@ -8,17 +9,23 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from maestro_ml.approvals.ports import Asked, Gate, GateResult, Subject, Target
-from maestro_ml.approvals.service import guard
+from maestro_ml.approvals.service import guard, policies
 from maestro_ml.core.access import Permission
 from maestro_ml.db.work import Work
 from maestro_ml.jobs.context import JobContext
 from maestro_ml.registry.gates import GATES, Measured, judge
-from maestro_ml.registry.models import ModelVersion, ModelVersionFile, RegisteredModel
-from maestro_ml.registry.service import history, placing, reading
+from maestro_ml.registry.models import (
+    ModelAlias,
+    ModelVersion,
+    ModelVersionFile,
+    RegisteredModel,
+)
+from maestro_ml.registry.schemas import MAX_NUMBER
+from maestro_ml.registry.service import authors, history, placing, reading
 from maestro_ml.storage.models import StoredBlob
-from maestro_ml.tracking.models import LoggedModel, Run
 
 KIND = "model-alias"
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 
 async def check_move(work: Work, model: RegisteredModel, alias: str, to: ModelVersion) -> None:
@@ -48,11 +55,35 @@ async def check_whole(work: Work, model: RegisteredModel, what: str) -> None:
 
     Raises:
         ApprovalNeeded: one of its aliases is protected.
+        PolicyKept: it has a policy of its own, which whoever takes its name next would not have.
     """
     work.require(Permission.MODEL_WRITE, model.project_id)
+    await guard.check_kept(work, model.project_id, model.id, what=what)
     (record,) = await reading.models(work, [model])
     for alias in record.aliases:
         await _check(work, model, alias, None, what)
+
+
+async def check_project(work: Work, project_id: UUID) -> None:
+    """The same for a project with all of its models.
+
+    Raises:
+        ApprovalNeeded, PolicyKept: as `check_whole`, of one of them.
+    """
+    work.require(Permission.PROJECT_MANAGE, project_id)
+    own = await policies.own_in(work, project_id)
+    above = (await policies.in_force(work, None)).content
+    for id in sorted(own):
+        model = await work.session.get(RegisteredModel, id)
+        if model is not None:
+            await check_whole(work, model, f"Deleting the project of {model.name!r}")
+    held = select(ModelAlias.model_id, ModelAlias.alias)
+    held = held.join(RegisteredModel, RegisteredModel.id == ModelAlias.model_id)
+    held = held.where(RegisteredModel.project_id == project_id)
+    for id, alias in await work.session.execute(held):
+        if id not in own and above.protects(alias):
+            model = await work.session.get_one(RegisteredModel, id)
+            await _check(work, model, alias, None, f"Deleting the project of {model.name!r}")
 
 
 async def _check(
@@ -86,7 +117,7 @@ class ModelAliases:
         return Target(
             f"{model.name} version {version.number}",
             _fingerprint(version),
-            await _authors(work, version),
+            await authors.of(work, version),
         )
 
     async def on_granted(self, work: Work, asked: Asked) -> None:
@@ -103,13 +134,12 @@ class ModelAliases:
     async def run(self, job: JobContext, asked: Asked, gate: Gate) -> GateResult:
         """As `approvals.ports.Subjects`."""
         async with job.open_work(read_only=True) as work:
-            model = await work.session.get_one(RegisteredModel, asked.subject_id)
-            version = await _meant(work, model, asked.alias, asked.target)
-            assert version is not None
-            champion = await placing.meant(work, model, asked.alias)
-            measured = await _measured(work, model, version)
-            known = None if champion is None else await _measured(work, model, champion)
-        return judge(gate.kind, gate.parameters, measured, known)
+            measured, champion = await _looked_at(work, asked)
+        return judge(gate.kind, gate.parameters, measured, champion)
+
+    async def inputs(self, work: Work, asked: Asked, gate: Gate) -> Mapping[str, str]:
+        """As `approvals.ports.Subjects`."""
+        return judge(gate.kind, gate.parameters, *await _looked_at(work, asked)).inputs
 
 
 async def _held(work: Work, id: UUID) -> RegisteredModel | None:
@@ -126,7 +156,7 @@ async def _meant(
 ) -> ModelVersion | None:
     if target is None:
         return await placing.meant(work, model, alias)
-    if not target.isascii() or not target.isdecimal() or len(target) > 10:
+    if not _NUMBER.fullmatch(target) or int(target) > MAX_NUMBER:
         return None
     query = select(ModelVersion).where(
         ModelVersion.model_id == model.id, ModelVersion.number == int(target)
@@ -140,14 +170,14 @@ def _fingerprint(version: ModelVersion) -> str:
     return f"{version.id.hex}:{files}"
 
 
-async def _authors(work: Work, version: ModelVersion) -> frozenset[UUID]:
-    """Whoever registered it, ran its run, or logged its model."""
-    found = {version.created_by}
-    for row, id in ((Run, version.run_id), (LoggedModel, version.logged_model_id)):
-        if id is not None:
-            query = select(row.created_by).where(row.id == id)
-            found.add((await work.session.scalars(query)).one_or_none())
-    return frozenset(one for one in found if one is not None)
+async def _looked_at(work: Work, asked: Asked) -> tuple[Measured, Measured | None]:
+    """What is asked about, and what the alias means now."""
+    model = await work.session.get_one(RegisteredModel, asked.subject_id)
+    version = await _meant(work, model, asked.alias, asked.target)
+    assert version is not None
+    champion = await placing.meant(work, model, asked.alias)
+    known = None if champion is None else await _measured(work, model, champion)
+    return await _measured(work, model, version), known
 
 
 async def _measured(work: Work, model: RegisteredModel, version: ModelVersion) -> Measured:

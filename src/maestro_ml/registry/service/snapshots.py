@@ -42,7 +42,9 @@ async def trace(work: Work, project_id: UUID, command: VersionCreate) -> Origin:
             raise LoggedModelNotFound
         run_id = run_id or model.source_run_id
     if origin.version_id is not None:
-        before = await work.session.get(ModelVersion, origin.version_id)
+        # Kept until this one has its files as well.
+        stay = {"read": True, "key_share": True}
+        before = await work.session.get(ModelVersion, origin.version_id, with_for_update=stay)
         if before is None or before.project_id != project_id:
             raise ModelVersionNotFound
         run_id, model_id = run_id or before.run_id, model_id or before.logged_model_id
@@ -120,7 +122,11 @@ async def _of_version(work: Work, id: UUID) -> _Taken:
 
 async def _below(work: Work, root: Root, path: str) -> _Taken:
     """What lies in a folder, named from there; or a single file. Whoever deletes one of them
-    waits, and then finds that it is still needed."""
+    waits, and then finds that it is still needed. Whoever changes the files takes turns with this:
+    of a file that is replaced at the same moment, PostgreSQL would give neither the old nor the
+    new one."""
+    owner, id = (LoggedModel, root.model_id) if root.model_id else (Run, root.run_id)
+    await work.session.get(owner, id, with_for_update={"read": True})
     folder, _, name = path.rpartition("/")
     itself = (File.folder == folder) & (File.name == name)
     query = select(File.folder, File.name, File.blob_id, StoredBlob.sha256)

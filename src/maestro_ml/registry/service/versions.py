@@ -1,6 +1,7 @@
 """Versions: what a model was at one time. Their files are a snapshot, and never change."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from maestro_ml.registry import search as search_space
 from maestro_ml.registry.models import ModelVersion, ModelVersionTag, Stage
 from maestro_ml.registry.records import VersionRecord
 from maestro_ml.registry.schemas import SetTag, VersionCreate
-from maestro_ml.registry.service import lookup, placing, promotion, reading, snapshots
+from maestro_ml.registry.service import authors, lookup, placing, promotion, reading, snapshots
 from maestro_ml.tracking.errors import LoggedModelNotFound
 from maestro_ml.tracking.records import LoggedModelRecord
 from maestro_ml.tracking.search.tree import Search
@@ -54,8 +55,13 @@ async def create(work: Work, project_id: UUID, name: str, command: VersionCreate
     await snapshots.take(work, version, command.origin)
     await _tag(work, version, command.tags)
     facts = {"project_id": str(project_id), "name": model.name, "version": version.number}
-    more = {"fingerprint": version.fingerprint, "n_files": version.n_files}
-    record(work, "model_version.created", "model_version", version.id, **facts, **more)
+    made_by = await authors.making(work, version, command.origin.version_id)
+    more = {
+        "fingerprint": version.fingerprint,
+        "n_files": version.n_files,
+        "authors": sorted(str(id) for id in made_by),
+    }
+    _record(work, version, name, "created", **more)
     await publish(
         work,
         "model-version.created",
@@ -122,6 +128,7 @@ async def describe(
     work.require(Permission.MODEL_WRITE, project_id)
     version = await lookup.version(work, model, number)
     version.description, version.updated_at = description or None, whole_millis(work.now)
+    _record(work, version, name, "changed", fields=["description"])
     return (await reading.versions(work, [version], {model.id: model.name}))[0]
 
 
@@ -139,7 +146,7 @@ async def delete(work: Work, project_id: UUID, name: str, number: int) -> None:
     for alias in sorted(await placing.aliases_of(work, version)):
         await promotion.check_loss(work, model, alias, f"Deleting version {number} of {name!r}")
     facts = {"project_id": str(project_id), "name": model.name, "version": number}
-    record(work, "model_version.deleted", "model_version", version.id, **facts)
+    _record(work, version, name, "deleted")
     await work.session.delete(version)
     model.updated_at = whole_millis(work.now)
     await work.session.flush()
@@ -152,6 +159,7 @@ async def set_tag(work: Work, project_id: UUID, name: str, number: int, tag: Set
     work.require(Permission.MODEL_WRITE, project_id)
     version = await lookup.version(work, model, number)
     await _tag(work, version, [tag])
+    _record(work, version, name, "tagged", key=tag.key)
     await publish(
         work,
         "model-version-tag.set",
@@ -173,6 +181,7 @@ async def delete_tag(work: Work, project_id: UUID, name: str, number: int, key: 
     if tag is None:
         return
     await work.session.delete(tag)
+    _record(work, version, name, "untagged", key=key)
     await publish(work, "model-version-tag.deleted", **_named(project_id, name, number), key=key)
 
 
@@ -185,5 +194,10 @@ async def _tag(work: Work, version: ModelVersion, tags: Sequence[SetTag]) -> Non
     await upsert(work, ModelVersionTag, rows, key=("version_id", "key"), change=("value",))
 
 
-def _named(project_id: UUID, name: str, number: int) -> dict[str, object]:
+def _record(work: Work, version: ModelVersion, name: str, what: str, **more: Any) -> None:
+    facts = _named(version.project_id, name, version.number)
+    record(work, f"model_version.{what}", "model_version", version.id, **facts, **more)
+
+
+def _named(project_id: UUID, name: str, number: int) -> dict[str, Any]:
     return {"project_id": str(project_id), "name": name, "version": number}
