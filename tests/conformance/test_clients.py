@@ -18,6 +18,7 @@ import pytest
 
 from support.absent import absent
 from support.databases import PostgresDatabases, SqliteDatabases
+from support.issuer import HOST as RECEIVERS
 from support.live import LiveServer, a_password, ok
 from support.principals import accepting
 
@@ -32,7 +33,8 @@ async def server(
     """One for all clients: what each test makes has a name that nothing else has."""
     folder = tmp_path_factory.mktemp("server")
     async with databases.empty() as url:
-        with LiveServer(folder / "data", {"MAESTRO_DATABASE__URL": url}) as server:
+        env = {"MAESTRO_DATABASE__URL": url, "MAESTRO_OUTBOUND__ALLOW": RECEIVERS}
+        with LiveServer(folder / "data", env) as server:
             yield server
 
 
@@ -105,6 +107,7 @@ def test_a_client_of_mlflow_works_unchanged(
             "CONFORMANCE_READER": keys["reader"],
             "CONFORMANCE_STRANGER": keys["stranger"],
             "CONFORMANCE_WORKSPACE": "lab",
+            "CONFORMANCE_RECEIVER": RECEIVERS,
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "GIT_PYTHON_REFRESH": "quiet",
