@@ -97,18 +97,18 @@ READS = (
     Operation("latest versions", _latest),
 )
 SEARCHES = (
-    Operation("models", _search(_MODELS), 5, (_M, PAGE)),
-    Operation("models, second page", _search(_MODELS, page=2), 5, (_M, PAGE)),
-    Operation("models by name", _search(_MODELS, "name LIKE 'model-0{model.n:03}%'"), 5),
-    Operation("models by tag", _search(_MODELS, "tags.team = '{model.team}'"), 5),
-    Operation("versions", _search(_VERSIONS), 5, (_V, PAGE)),
-    Operation("versions, second page", _search(_VERSIONS, page=2), 5, (_V, PAGE)),
+    Operation("models", _search(_MODELS), 20, (_M, PAGE)),
+    Operation("models, second page", _search(_MODELS, page=2), 20, (_M, PAGE)),
+    Operation("models by name", _search(_MODELS, "name LIKE 'model-0{model.n:03}%'"), 20),
+    Operation("models by tag", _search(_MODELS, "tags.team = '{model.team}'"), 20),
+    Operation("versions", _search(_VERSIONS), 20, (_V, PAGE)),
+    Operation("versions, second page", _search(_VERSIONS, page=2), 20, (_V, PAGE)),
     Operation(
-        "versions of a model", _search(_VERSIONS, "name = '{model.name}'"), 5, (_V, VERSIONS)
+        "versions of a model", _search(_VERSIONS, "name = '{model.name}'"), 20, (_V, VERSIONS)
     ),
-    Operation("versions by name", _search(_VERSIONS, "name LIKE '%{model.n:03}%'"), 5, (_V, PAGE)),
-    Operation("versions by tag", _search(_VERSIONS, "tags.quality = '{quality}'"), 5),
-    Operation("versions by run", _search(_VERSIONS, "run_id = '{run}'"), 5, (_V, 1)),
+    Operation("versions by name", _search(_VERSIONS, "name LIKE '%{model.n:03}%'"), 20, (_V, PAGE)),
+    Operation("versions by tag", _search(_VERSIONS, "tags.quality = '{quality}'"), 20),
+    Operation("versions by run", _search(_VERSIONS, "run_id = '{run}'"), 20, (_V, 1)),
 )
 OPERATIONS = (*READS, *SEARCHES)
 
