@@ -183,8 +183,6 @@ async def test_calls_that_are_left_out_on_purpose_say_why(wire: Wire) -> None:
         ("POST", "/api/3.0/mlflow/traces"),
         ("PATCH", "/api/3.0/mlflow/traces/t1/assessments/a1"),
         ("GET", "/ajax-api/2.0/mlflow/traces"),
-        ("POST", "webhooks"),
-        ("DELETE", "webhooks/w1"),
         ("POST", "/api/3.0/mlflow/datasets/create"),
         ("GET", "/ajax-api/3.0/mlflow/gateway/endpoints/list"),
     ]:
