@@ -27,6 +27,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_behind(tmp_path: Path) -> N
     for told in (
         *("she may not create a project yet: 403", "grace@lab.test: member"),
         *("run sensible", "1 of 2 runs: sensible", "RESOURCE_DOES_NOT_EXIST"),
+        *("needs an approval", "somebody else has to decide", "models:/tumours@production"),
         "its folder is gone",
     ):
         assert told in done.stdout

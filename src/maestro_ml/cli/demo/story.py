@@ -187,12 +187,15 @@ def _stranger(
 
 def _script(server: DemoServer, key: str, *args: str) -> Any:
     """Run the training script, which finds the server by two variables of MLflow's own."""
+    own = server.folder / "script"  # where MLflow's client leaves what it has downloaded
+    own.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-I", str(TRAINING), *args],
         cwd=server.folder,
         env={
             **clean_environment(),
             "DO_NOT_TRACK": "true",
+            "TMPDIR": str(own),
             "MLFLOW_TRACKING_URI": server.url,
             "MLFLOW_TRACKING_TOKEN": key,
         },
