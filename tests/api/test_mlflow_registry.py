@@ -1,63 +1,20 @@
 """MLflow's calls about registered models, spoken by hand."""
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from maestro_ml.approvals.schemas_policies import PolicyContent, PolicyWrite
 from maestro_ml.approvals.service import policies
 from maestro_ml.db.work import Sessions, open_work
+from maestro_ml.tracking.service import removal
 from support import caller
-from support.files import FILES
+from support.files import FILES, counted, swept
+from support.registered import a_model, a_run_with_files, a_version, put, read, sent
 from support.wire import Wire
-
-
-async def a_model(wire: Wire, name: str = "churn", **more: Any) -> dict[str, Any]:
-    made = await wire.ok("POST", "registered-models/create", {"name": name, **more})
-    model: dict[str, Any] = made["registered_model"]
-    return model
-
-
-async def a_version(wire: Wire, name: str = "churn", **more: Any) -> dict[str, Any]:
-    message = {"name": name, "source": "s3://bucket/models/1", **more}
-    made = await wire.ok("POST", "model-versions/create", message)
-    version: dict[str, Any] = made["model_version"]
-    return version
-
-
-async def sent(wire: Wire, method: str, path: str, message: dict[str, Any], **more: Any) -> Any:
-    """DELETE with a body, as clients send it."""
-    answer = await wire.http.request(
-        method,
-        f"/api/2.0/mlflow/{path}",
-        json=message,
-        headers={"Authorization": f"Bearer {more.get('as_', 'admin')}"},
-    )
-    assert answer.status_code == more.get("status", 200), answer.text
-    return answer.json()
-
-
-async def a_run_with_files(wire: Wire, **files: bytes) -> str:
-    run = await wire.run()
-    for name, content in files.items():
-        await put(wire, run, name.replace("__", "/"), content)
-    return run
-
-
-async def put(wire: Wire, run: str, path: str, content: bytes) -> None:
-    info = (await wire.ok("GET", "runs/get", {"run_id": run}))["run"]["info"]
-    root = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
-    answer = await wire.http.put(
-        f"{FILES}/artifacts/{root}/{path}",
-        content=content,
-        headers={"Authorization": "Bearer admin"},
-    )
-    assert answer.is_success, answer.text
-
-
-async def read(wire: Wire, uri: str, path: str, **more: Any) -> Any:
-    root = uri.removeprefix("mlflow-artifacts:/")
-    return await wire("GET", f"{FILES}/artifacts/{root}/{path}", **more)
 
 
 async def numbers(wire: Wire, text: str = "", **more: Any) -> list[str]:
@@ -394,3 +351,21 @@ async def test_a_viewer_reads_and_changes_nothing(wire: Wire) -> None:
         ("registered-models/set-tag", {"name": "churn", "key": "k"}),
     ):
         await wire.refused(403, "PERMISSION_DENIED", "POST", path, message, as_="viewer")
+
+
+async def test_a_version_outlives_its_run_that_is_removed_for_good(
+    wire: Wire, sessions: Sessions, tmp_path: Path
+) -> None:
+    run = await a_run_with_files(wire, m__MLmodel=b"kept", other=b"goes")
+    await a_model(wire)
+    await a_version(wire, source=f"runs:/{run}/m", run_id=run)
+    await wire.ok("POST", "runs/delete", {"run_id": run})
+    async with open_work(sessions, caller()) as work:
+        assert await removal.remove_runs(work, work.now + timedelta(days=1)) == [UUID(run)]
+    await swept(sessions, tmp_path)
+    assert await counted(sessions) == len(b"kept")
+    place = await wire.ok("GET", "model-versions/get-download-uri", {"name": "churn", "version": 1})
+    assert (await read(wire, place["artifact_uri"], "MLmodel")).content == b"kept"
+    await sent(wire, "DELETE", "registered-models/delete", {"name": "churn"})
+    await swept(sessions, tmp_path)
+    assert await counted(sessions) == 0

@@ -1,5 +1,6 @@
 """The base of every command a service takes and every view it is rendered to."""
 
+import math
 import re
 import unicodedata
 from typing import Annotated, Generic, Self, TypeVar
@@ -72,3 +73,12 @@ V = TypeVar("V", bound=View)
 class PageView(View, Generic[V]):
     items: list[V]
     next_cursor: str | None
+
+
+def spelled(value: float) -> float | str:
+    """A number as JSON can say it: NaN and the infinities by name, as MLflow's clients do."""
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"

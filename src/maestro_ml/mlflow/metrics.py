@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from maestro_ml.core.paging import PageRequest
-from maestro_ml.core.schemas import Text
+from maestro_ml.core.schemas import Text, spelled
 from maestro_ml.mlflow import wire
 from maestro_ml.mlflow.deps import Reading
 from maestro_ml.tracking.errors import RunNotFound
@@ -111,7 +111,7 @@ def _parts(key: str, found: Sequence[_Found]) -> Iterator[memoryview]:
     start = 1
     for id, parts in found:
         values = chain.from_iterable(
-            map(wire.double, part.values) if is_odd(part.values) else part.values for part in parts
+            map(spelled, part.values) if is_odd(part.values) else part.values for part in parts
         )
         millis = map(floordiv, chain.from_iterable(part.times for part in parts), repeat(1000))
         steps = chain.from_iterable(part.steps for part in parts)

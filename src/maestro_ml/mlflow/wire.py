@@ -5,7 +5,6 @@ arrive as `"NaN"` or `NaN` and leave as `"NaN"`, `"Infinity"` and `"-Infinity"`:
 JSON, and with it the client, reads and writes.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from maestro_ml.core.clock import to_millis
 from maestro_ml.core.errors import Invalid
-from maestro_ml.core.schemas import Text
+from maestro_ml.core.schemas import Text, spelled
 from maestro_ml.mlflow.millis import from_millis
 from maestro_ml.tracking import schemas
 from maestro_ml.tracking.errors import RunNotFound
@@ -306,18 +305,10 @@ def metric_message(point: Point, run_id: UUID) -> dict[str, Any]:
     return {
         "run_id": run_id.hex,
         "key": point.key,
-        "value": double(point.value),
+        "value": spelled(point.value),
         "timestamp": to_millis(point.at),
         "step": point.step,
     }
-
-
-def double(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
 
 
 def pairs(values: Mapping[str, str]) -> list[dict[str, str]]:

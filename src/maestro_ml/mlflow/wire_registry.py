@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 
 from maestro_ml.core.clock import to_millis
-from maestro_ml.core.schemas import Text
-from maestro_ml.mlflow.wire import LENIENT, Message, as_id, double, model_key, pairs
+from maestro_ml.core.schemas import Text, spelled
+from maestro_ml.mlflow.wire import LENIENT, Message, as_id, model_key, pairs
 from maestro_ml.registry import schemas
 from maestro_ml.registry.models import Stage
 from maestro_ml.registry.records import ModelRecord, VersionRecord
@@ -189,7 +189,7 @@ def _about(record: LoggedModelRecord) -> dict[str, Any]:
     metrics = [
         {
             "key": point.key,
-            "value": double(point.value),
+            "value": spelled(point.value),
             "timestamp": to_millis(point.at),
             "step": point.step,
             "model_id": model_key(record.model.id),

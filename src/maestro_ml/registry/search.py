@@ -12,7 +12,6 @@ from sqlalchemy.orm import aliased
 from maestro_ml.core.paging import Page
 from maestro_ml.db.base import UtcDateTime
 from maestro_ml.registry.models import (
-    ModelAlias,
     ModelVersion,
     ModelVersionTag,
     RegisteredModel,
@@ -73,7 +72,6 @@ _VERSIONS = _Space(
         "number": ModelVersion.number,
         "run_id": type_coerce(func.coalesce(hexadecimal(ModelVersion.run_id), ""), String()),
         "source": ModelVersion.source,
-        "stage": type_coerce(ModelVersion.stage, String()),
         "created_at": ModelVersion.created_at,
         "updated_at": ModelVersion.updated_at,
     },
@@ -137,8 +135,6 @@ def _matches(
     space: _Space, project_id: UUID, comparison: Comparison, dialect: str, *, apart_: bool
 ) -> Any:
     field = comparison.field
-    if field.kind is Kind.ATTRIBUTE and field.key == "alias":
-        return _has_alias(space, comparison, dialect)
     if field == _RUN and comparison.op is Op.EQ and comparison.value:
         return matches_id(ModelVersion.run_id, comparison, dialect)
     if space is _VERSIONS and field == _NAME:  # of few models, each of whose versions are together
@@ -155,12 +151,6 @@ def _matches(
     if field.key == PROMPT and comparison.op is Op.NE:  # what has no such tag is no prompt
         return ~named.where(space.tag.value == comparison.value).exists()
     return compare_part(named, space.tag, comparison, dialect)
-
-
-def _has_alias(space: _Space, comparison: Comparison, dialect: str) -> Any:
-    of_row = ModelAlias.version_id if space is _VERSIONS else ModelAlias.model_id
-    held = select(ModelAlias.alias).where(of_row == space.row.id)
-    return held.where(compare(ModelAlias.alias, comparison, dialect)).exists()
 
 
 def _terms(space: _Space, orders: Sequence[Order]) -> list[Term]:

@@ -1,6 +1,5 @@
 """What a caller of the native API sees of the registry."""
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Self
@@ -9,7 +8,7 @@ from uuid import UUID
 from pydantic import MISSING, Field, PlainSerializer, model_validator
 
 from maestro_ml.core.paging import Page
-from maestro_ml.core.schemas import Change, Command, PageView, Text, View
+from maestro_ml.core.schemas import Change, Command, PageView, Text, View, spelled
 from maestro_ml.registry.models import Stage
 from maestro_ml.registry.records import (
     Comparison,
@@ -35,13 +34,6 @@ from maestro_ml.tracking.records import LoggedModelRecord, RunRecord
 from maestro_ml.tracking.schemas import MAX_BATCH
 from maestro_ml.tracking.service.inputs import CONTEXT_TAG
 
-
-def _plain(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 Tags = Annotated[
     dict[TagKey, Annotated[Text, Field(max_length=MAX_TAG)]], Field(max_length=MAX_BATCH)
 ]
@@ -60,7 +52,7 @@ InProject = Annotated[
 
 
 # JSON knows neither NaN nor the infinities; as MLflow's clients write them.
-Number64 = Annotated[float, Field(allow_inf_nan=True), PlainSerializer(_plain, when_used="json")]
+Number64 = Annotated[float, Field(allow_inf_nan=True), PlainSerializer(spelled, when_used="json")]
 
 
 class RegisteredModelCreate(Command):

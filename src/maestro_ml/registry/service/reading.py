@@ -39,7 +39,8 @@ async def models(work: Work, rows: Sequence[RegisteredModel]) -> list[ModelRecor
         found = (await work.session.execute(meant)).all()
         numbers = await _numbers(work, {version_id for *_, version_id in found})
         for id, alias, version_id in found:
-            aliases[id][alias] = numbers[version_id]
+            if version_id in numbers:  # or it was deleted in between
+                aliases[id][alias] = numbers[version_id]
         for record in await versions(work, await newest(work, ids), names):
             latest[record.version.model_id].append(record)
     return [ModelRecord(row, tags[row.id], aliases[row.id], latest[row.id]) for row in rows]
